@@ -1,0 +1,375 @@
+//! What a request asks for: its conditional header fields, out of a [`HeaderMap`].
+//!
+//! The rule of this module is that *present is never absent*. A field that stands in the request
+//! but cannot be read (malformed, empty, not ASCII, spread over several lines) comes out as
+//! present and unreadable, so that whoever decides can fail closed. Dates are the exception that
+//! RFC 9110 makes: one that cannot be read, or comes twice, is ignored.
+//!
+//! ```
+//! use http::{HeaderMap, HeaderValue, header::IF_MATCH};
+//! use tower_conditional::precondition::{Limits, ListMatch, Preconditions};
+//!
+//! let mut headers = HeaderMap::new();
+//! headers.append(IF_MATCH, HeaderValue::from_static(r#""4""#));
+//! headers.append(IF_MATCH, HeaderValue::from_static(r#"W/"5", "6""#));
+//!
+//! let preconditions = Preconditions::from_headers(&headers);
+//! let if_match = preconditions.if_match().expect("the request carries If-Match");
+//! let found = if_match.scan(Limits::default(), |tag| tag.opaque() == b"6");
+//! assert_eq!(found, Ok(ListMatch::Tags(true)));
+//! ```
+
+use http::header::{
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
+
+use crate::entity_tag::{EntityTagError, EntityTagErrorKind, EntityTagRef, EntityTags};
+use crate::http_date::HttpDate;
+
+/// How much of a list of entity-tags is read. A longer one counts as malformed.
+///
+/// ```
+/// use tower_conditional::precondition::Limits;
+///
+/// assert_eq!(Limits::default().bytes, 8 * 1024);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes over all lines of one field. Defaults to 8 KiB: no client keeps more tags of one
+    /// resource, and most servers refuse longer header fields anyway.
+    pub bytes: usize,
+    /// Members over all lines of one field. Defaults to 2,048.
+    pub tags: usize,
+}
+
+impl Limits {
+    pub(crate) const DEFAULT: Self = Self {
+        bytes: 8 * 1024,
+        tags: 2_048,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The conditional header fields of one request.
+///
+/// See the [module docs](crate::precondition) for an example.
+#[derive(Debug, Clone, Copy)]
+pub struct Preconditions<'h> {
+    headers: &'h HeaderMap,
+    present: Present,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Present {
+    if_match: bool,
+    if_none_match: bool,
+    if_modified_since: bool,
+    if_unmodified_since: bool,
+    if_range: bool,
+}
+
+impl<'h> Preconditions<'h> {
+    /// Looks for the conditional fields of `headers`.
+    #[must_use]
+    pub fn from_headers(headers: &'h HeaderMap) -> Self {
+        let mut present = Present::default();
+        // One pass over the few fields of a request costs less than five hashed look-ups.
+        for name in headers.keys() {
+            if name == IF_NONE_MATCH {
+                present.if_none_match = true;
+            } else if name == IF_MATCH {
+                present.if_match = true;
+            } else if name == IF_MODIFIED_SINCE {
+                present.if_modified_since = true;
+            } else if name == IF_UNMODIFIED_SINCE {
+                present.if_unmodified_since = true;
+            } else if name == IF_RANGE {
+                present.if_range = true;
+            }
+        }
+        Self { headers, present }
+    }
+
+    /// Does the request carry no conditional field at all?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        let present = &self.present;
+        !(present.if_match
+            || present.if_none_match
+            || present.if_modified_since
+            || present.if_unmodified_since
+            || present.if_range)
+    }
+
+    /// `If-Match`, readable or not.
+    #[must_use]
+    pub fn if_match(&self) -> Option<TagField<'h>> {
+        self.present.if_match.then_some(TagField {
+            headers: self.headers,
+            name: &IF_MATCH,
+        })
+    }
+
+    /// `If-None-Match`, readable or not.
+    #[must_use]
+    pub fn if_none_match(&self) -> Option<TagField<'h>> {
+        self.present.if_none_match.then_some(TagField {
+            headers: self.headers,
+            name: &IF_NONE_MATCH,
+        })
+    }
+
+    /// The date of `If-Modified-Since`, if there is exactly one and it can be read.
+    #[must_use]
+    pub fn if_modified_since(&self) -> Option<HttpDate> {
+        self.present
+            .if_modified_since
+            .then(|| self.date(&IF_MODIFIED_SINCE))?
+    }
+
+    /// The date of `If-Unmodified-Since`, if there is exactly one and it can be read.
+    #[must_use]
+    pub fn if_unmodified_since(&self) -> Option<HttpDate> {
+        self.present
+            .if_unmodified_since
+            .then(|| self.date(&IF_UNMODIFIED_SINCE))?
+    }
+
+    /// `If-Range`, in a request that has a `Range` for it to speak of.
+    #[must_use]
+    pub fn if_range(&self) -> Option<IfRange<'h>> {
+        if !self.present.if_range || !self.headers.contains_key(RANGE) {
+            return None;
+        }
+        let Some(value) = self.only(&IF_RANGE) else {
+            return Some(IfRange::Unreadable);
+        };
+        let value = value.as_bytes().trim_ascii();
+        Some(match (EntityTagRef::parse(value), HttpDate::parse(value)) {
+            (Ok(tag), _) => IfRange::Tag(tag),
+            (_, Some(date)) => IfRange::Date(date),
+            _ => IfRange::Unreadable,
+        })
+    }
+
+    fn date(&self, name: &HeaderName) -> Option<HttpDate> {
+        HttpDate::parse(self.only(name)?.as_bytes())
+    }
+
+    /// The value of a field that may come once.
+    fn only(&self, name: &HeaderName) -> Option<&'h HeaderValue> {
+        let mut lines = self.headers.get_all(name).iter();
+        let first = lines.next()?;
+        lines.next().is_none().then_some(first)
+    }
+}
+
+/// What `If-Range` names.
+///
+/// See [`Preconditions::if_range`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfRange<'h> {
+    /// A modification date, to be matched exactly.
+    Date(HttpDate),
+    /// An entity-tag, to be compared strongly.
+    Tag(EntityTagRef<'h>),
+    /// Neither: the condition is false.
+    Unreadable,
+}
+
+/// An `If-Match` or `If-None-Match` that stands in the request.
+///
+/// See the [module docs](crate::precondition) for an example.
+#[derive(Debug, Clone, Copy)]
+pub struct TagField<'h> {
+    headers: &'h HeaderMap,
+    name: &'static HeaderName,
+}
+
+impl<'h> TagField<'h> {
+    /// Which of the two it is.
+    #[must_use]
+    pub const fn name(&self) -> &'static HeaderName {
+        self.name
+    }
+
+    /// The field lines, in the order in which they came.
+    pub fn lines(&self) -> impl Iterator<Item = &'h HeaderValue> + use<'h> {
+        self.headers.get_all(self.name).iter()
+    }
+
+    /// Is it `*`, alone?
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        let mut lines = self.lines();
+        lines.next().is_some_and(is_wildcard) && lines.next().is_none()
+    }
+
+    /// Every entity-tag of every line, up to the first error.
+    pub fn tags(&self) -> impl Iterator<Item = Result<EntityTagRef<'h>, EntityTagError>> + use<'h> {
+        self.lines()
+            .flat_map(|line| EntityTags::new(line.as_bytes()))
+    }
+
+    /// Reads the whole field and asks `matches` of its members until one matches.
+    ///
+    /// # Errors
+    ///
+    /// If the field is not a list of entity-tags or a single `*`: also when it is empty, over the
+    /// `limits`, or malformed behind a member that matched.
+    pub fn scan(
+        &self,
+        limits: Limits,
+        mut matches: impl FnMut(EntityTagRef<'h>) -> bool,
+    ) -> Result<ListMatch, EntityTagError> {
+        if self.is_any() {
+            return Ok(ListMatch::Any);
+        }
+        let mut bytes = 0;
+        let mut tags = 0;
+        let mut found = false;
+        for line in self.lines() {
+            bytes += line.len();
+            if bytes > limits.bytes {
+                return Err(EntityTagError::new(
+                    EntityTagErrorKind::TooLong,
+                    limits.bytes,
+                ));
+            }
+            for tag in EntityTags::new(line.as_bytes()) {
+                let tag = tag.map_err(|error| wildcard_or(error, line))?;
+                tags += 1;
+                if tags > limits.tags {
+                    return Err(EntityTagError::new(EntityTagErrorKind::TooMany, bytes));
+                }
+                found = found || matches(tag);
+            }
+        }
+        if tags == 0 {
+            return Err(EntityTagError::new(EntityTagErrorKind::Empty, bytes));
+        }
+        Ok(ListMatch::Tags(found))
+    }
+}
+
+fn is_wildcard(line: &HeaderValue) -> bool {
+    match line.as_bytes() {
+        b"*" => true,
+        [b'"', ..] => false,
+        other => other
+            .iter()
+            .filter(|byte| !matches!(byte, b' ' | b'\t'))
+            .eq(b"*"),
+    }
+}
+
+/// Says of a `*` inside a list what is wrong with it.
+fn wildcard_or(error: EntityTagError, line: &HeaderValue) -> EntityTagError {
+    if line.as_bytes().get(error.at()) == Some(&b'*') {
+        return EntityTagError::new(EntityTagErrorKind::Wildcard, error.at());
+    }
+    error
+}
+
+/// What [`TagField::scan`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListMatch {
+    /// The field is `*`.
+    Any,
+    /// The field is a list; did one of its members match?
+    Tags(bool),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, lines: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(&name, HeaderValue::from_bytes(line).unwrap());
+        }
+        headers
+    }
+
+    fn scan_five(lines: &[&[u8]]) -> Result<ListMatch, EntityTagErrorKind> {
+        let headers = headers(IF_MATCH, lines);
+        let field = Preconditions::from_headers(&headers).if_match().unwrap();
+        field
+            .scan(Limits::default(), |tag| tag.opaque() == b"5")
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_and_never_absent() {
+        use EntityTagErrorKind as Kind;
+        let rows: &[(&[&[u8]], Result<ListMatch, Kind>)] = &[
+            (&[b"*"], Ok(ListMatch::Any)),
+            (&[b"  *\t"], Ok(ListMatch::Any)),
+            (&[b"*", b"*"], Err(Kind::Wildcard)),
+            (&[b"*, \"5\""], Err(Kind::Wildcard)),
+            (&[b"\"5\", *"], Err(Kind::Wildcard)),
+            (&[b"**"], Err(Kind::Wildcard)),
+            (&[b""], Err(Kind::Empty)),
+            (&[b", ,"], Err(Kind::Empty)),
+            (&[b",", b"\"5\""], Ok(ListMatch::Tags(true))),
+            (&[b"\"4\"", b"\"6\""], Ok(ListMatch::Tags(false))),
+            (&[b"\"5\", junk"], Err(Kind::Unquoted)),
+            (&[b"\"a", b"5\""], Err(Kind::Unterminated)),
+            (&[b"\xE2\x80\x9C5\xE2\x80\x9D"], Err(Kind::Unquoted)),
+        ];
+        for (lines, expected) in rows {
+            assert_eq!(&scan_five(lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_limits_are_met_exactly() {
+        let longest = format!("\"5\"{}", ",".repeat(8 * 1024 - 3));
+        assert_eq!(scan_five(&[longest.as_bytes()]), Ok(ListMatch::Tags(true)));
+        assert_eq!(
+            scan_five(&[longest.as_bytes(), b","]),
+            Err(EntityTagErrorKind::TooLong)
+        );
+        let most = "\"\",".repeat(2_048);
+        assert_eq!(scan_five(&[most.as_bytes()]), Ok(ListMatch::Tags(false)));
+        assert_eq!(
+            scan_five(&[most.as_bytes(), b"\"5\""]),
+            Err(EntityTagErrorKind::TooMany)
+        );
+    }
+
+    #[test]
+    fn dates_that_come_twice_are_ignored() {
+        let date: &[u8] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        for (lines, readable) in [(vec![date], true), (vec![date, date], false)] {
+            let headers = headers(IF_UNMODIFIED_SINCE, &lines);
+            let preconditions = Preconditions::from_headers(&headers);
+            assert_eq!(preconditions.if_unmodified_since().is_some(), readable);
+            assert!(!preconditions.is_empty());
+            assert!(preconditions.if_match().is_none());
+        }
+    }
+
+    #[test]
+    fn if_range_counts_only_beside_range() {
+        let mut headers = headers(IF_RANGE, &[b"\"5\""]);
+        assert_eq!(Preconditions::from_headers(&headers).if_range(), None);
+        headers.insert(RANGE, HeaderValue::from_static("bytes=0-9"));
+        assert!(matches!(
+            Preconditions::from_headers(&headers).if_range(),
+            Some(IfRange::Tag(_))
+        ));
+        headers.append(IF_RANGE, HeaderValue::from_static("\"6\""));
+        assert_eq!(
+            Preconditions::from_headers(&headers).if_range(),
+            Some(IfRange::Unreadable)
+        );
+    }
+}

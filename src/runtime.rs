@@ -1,0 +1,153 @@
+//! What the layer needs of an async runtime: somewhere to run a write that its client no longer
+//! waits for, and a clock to bound waits.
+//!
+//! Both are hyper's traits, [`hyper::rt::Executor`] and [`hyper::rt::Timer`], so that whatever runs
+//! hyper runs this. The feature `tokio`, on by default, brings them for Tokio.
+//!
+//! ```
+//! use tower_conditional::runtime::Runtime;
+//!
+//! # #[cfg(feature = "tokio")]
+//! let detached = Runtime::tokio();
+//! // Nothing is spawned: a client that leaves cancels its write, which is then in doubt.
+//! let inline = Runtime::inline();
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use hyper::rt::{Executor, Timer};
+
+type Task = BoxFuture<'static, ()>;
+
+/// An executor and a timer, each of which may be missing.
+///
+/// See the [module docs](crate::runtime) for an example.
+#[derive(Clone)]
+pub struct Runtime {
+    executor: Option<Arc<dyn Executor<Task> + Send + Sync>>,
+    timer: Option<Arc<dyn Timer + Send + Sync>>,
+}
+
+impl Runtime {
+    /// The Tokio runtime that serves the requests.
+    ///
+    /// Writes panic if they are served outside of one.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn tokio() -> Self {
+        Self::new(tokio_rt::TokioExecutor, tokio_rt::TokioTimer)
+    }
+
+    /// An executor and a timer of your own.
+    pub fn new(
+        executor: impl Executor<BoxFuture<'static, ()>> + Send + Sync + 'static,
+        timer: impl Timer + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            executor: Some(Arc::new(executor)),
+            timer: Some(Arc::new(timer)),
+        }
+    }
+
+    /// Neither: writes run inside the request, and nothing is bounded in time. Safe, but a client
+    /// that leaves in the middle blocks the resource for a lease.
+    #[must_use]
+    pub const fn inline() -> Self {
+        Self {
+            executor: None,
+            timer: None,
+        }
+    }
+
+    /// The same without its executor: writes run inside the request, waits are bounded.
+    #[must_use]
+    pub fn without_executor(mut self) -> Self {
+        self.executor = None;
+        self
+    }
+
+    /// Runs `task` on its own; gives it back if there is no executor.
+    pub(crate) fn spawn<T>(&self, task: T) -> Result<(), T>
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        match &self.executor {
+            Some(executor) => {
+                executor.execute(Box::pin(task));
+                Ok(())
+            }
+            None => Err(task),
+        }
+    }
+
+    /// A future that is ready after `duration`; never, without a timer.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        match &self.timer {
+            Some(timer) => timer.sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) const fn is_detached(&self) -> bool {
+        self.executor.is_some()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("executor", &self.executor.is_some())
+            .field("timer", &self.timer.is_some())
+            .finish()
+    }
+}
+
+#[cfg(feature = "tokio")]
+mod tokio_rt {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::{Duration, Instant};
+
+    use hyper::rt::{Executor, Sleep, Timer};
+
+    use super::Task;
+
+    pub(super) struct TokioExecutor;
+
+    impl Executor<Task> for TokioExecutor {
+        fn execute(&self, task: Task) {
+            tokio::spawn(task);
+        }
+    }
+
+    pub(super) struct TokioTimer;
+
+    impl Timer for TokioTimer {
+        fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+            Box::pin(TokioSleep(Box::pin(tokio::time::sleep(duration))))
+        }
+
+        fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+            Box::pin(TokioSleep(Box::pin(tokio::time::sleep_until(
+                deadline.into(),
+            ))))
+        }
+    }
+
+    struct TokioSleep(Pin<Box<tokio::time::Sleep>>);
+
+    impl Future for TokioSleep {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            self.0.as_mut().poll(context)
+        }
+    }
+
+    impl Sleep for TokioSleep {}
+}
