@@ -280,6 +280,33 @@ pub fn refuse_unseen(
     missing.then_some(Refusal::Missing)
 }
 
+/// The refusal of a write whose conditions cannot be read, for a route where the handler evaluates
+/// them: it is [`decide`]'s answer for a resource that is there.
+///
+/// See [`decide`].
+#[must_use]
+pub fn refuse_unreadable(preconditions: &Preconditions<'_>, rules: &Rules) -> Option<Refusal> {
+    let error = |field: TagField<'_>| field.scan(rules.limits, |_| false).err();
+    if let Some(error) = preconditions.if_match().and_then(error) {
+        return Some(if_match_unreadable(error, rules));
+    }
+    let error = preconditions.if_none_match().and_then(error)?;
+    Some(Refusal::Malformed {
+        field: ListField::IfNoneMatch,
+        error,
+    })
+}
+
+fn if_match_unreadable(error: EntityTagError, rules: &Rules) -> Refusal {
+    if !rules.malformed_is_bad_request {
+        return Refusal::IfMatch;
+    }
+    Refusal::Malformed {
+        field: ListField::IfMatch,
+        error,
+    }
+}
+
 enum Truth {
     Holds,
     Fails(Refusal),
@@ -292,10 +319,7 @@ fn if_match(field: &TagField<'_>, selected: Selected<'_>, rules: &Rules) -> Trut
     let names_current =
         |tag| current.is_some_and(|current| names_state(tag, current, rules.tolerant));
     match (field.scan(rules.limits, names_current), selected) {
-        (Err(error), _) if rules.malformed_is_bad_request => Truth::Fails(Refusal::Malformed {
-            field: ListField::IfMatch,
-            error,
-        }),
+        (Err(error), _) => Truth::Fails(if_match_unreadable(error, rules)),
         (Ok(ListMatch::Any), Selected::Present(_)) | (Ok(ListMatch::Tags(true)), _) => Truth::Holds,
         (Ok(ListMatch::Any), Selected::Unseen(_)) => Truth::Unknown,
         _ => Truth::Fails(Refusal::IfMatch),
