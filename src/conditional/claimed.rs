@@ -6,6 +6,7 @@
 //! until whatever may still be under way must have ended.
 
 use std::future::{Future, poll_fn};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -178,8 +179,8 @@ where
     async fn run(mut self, client_left: impl Fn() -> bool) -> Result<Ended<R>, S::Error> {
         let claimed = claim(&self.exchange, &self.store, self.request.headers()).await;
         let held = match claimed {
-            Ok(held) => held,
-            Err(answer) => return Ok(Ended::Answer(answer)),
+            ControlFlow::Continue(held) => held,
+            ControlFlow::Break(answer) => return Ok(Ended::Answer(answer)),
         };
         if client_left() {
             // It left while it waited: its write must not happen after all.
@@ -224,12 +225,12 @@ where
     }
 }
 
-/// Takes the claim; `Err` is an answer without the handler.
+/// Takes the claim, or answers without the handler.
 async fn claim<R>(
     exchange: &Exchange,
     store: &Arc<dyn ClaimStore>,
     headers: &HeaderMap,
-) -> Result<Held, Response<ResponseBody<R>>> {
+) -> ControlFlow<Response<ResponseBody<R>>, Held> {
     let mut condition = match exchange.if_match(headers) {
         Condition::Unconditional => exchange.if_none_match(headers),
         if_match => if_match,
@@ -245,22 +246,24 @@ async fn claim<R>(
     for _ in 0..TRIES {
         let claimed = store.claim(&exchange.key, &condition, options).await;
         let state = match claimed {
-            Ok(Claimed::Granted(claim)) => return Ok(Held::new(Arc::clone(store), claim)),
+            Ok(Claimed::Granted(claim)) => {
+                return ControlFlow::Continue(Held::new(Arc::clone(store), claim));
+            }
             Ok(Claimed::Failed(state)) => state,
             Ok(Claimed::Busy {
                 retry_after,
                 holder,
-            }) => return Err(exchange.busy(headers, retry_after, holder)),
-            Err(_) => return Err(exchange.unavailable(headers)),
+            }) => return ControlFlow::Break(exchange.busy(headers, retry_after, holder)),
+            Err(_) => return ControlFlow::Break(exchange.unavailable(headers)),
         };
         if let Decision::Refuse(refusal) = exchange.decide(headers, &state) {
-            return Err(exchange.refuse(headers, refusal, Some(&state)));
+            return ControlFlow::Break(exchange.refuse(headers, refusal, Some(&state)));
         }
         // The handler is to say 404 of a resource that is missing: it may, for as long as the
         // resource stays missing.
         condition = exactly(&state);
     }
-    Err(exchange.busy(headers, Duration::ZERO, Intent::Write))
+    ControlFlow::Break(exchange.busy(headers, Duration::ZERO, Intent::Write))
 }
 
 /// The condition that only `state` meets.

@@ -146,17 +146,17 @@ pub(super) enum Mode {
 #[derive(Clone)]
 enum PolicyOf {
     Always(Arc<Policy>),
-    Request(Arc<dyn Fn(&Parts) -> Option<Arc<Policy>> + Send + Sync>),
+    Request(OfRequest<Arc<Policy>>),
 }
 
-type KeyOf = Arc<dyn Fn(&Parts) -> Option<ResourceKey> + Send + Sync>;
+type OfRequest<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) mode: Mode,
     pub(super) runtime: Runtime,
     policy: PolicyOf,
-    key: Option<KeyOf>,
+    key: Option<OfRequest<ResourceKey>>,
 }
 
 impl Config {

@@ -1,6 +1,8 @@
 //! Reads: evaluated before the handler where a store knows the version, after it otherwise, and
 //! stamped only if the version is certain to be that of the bytes.
 
+use std::ops::ControlFlow;
+
 use http::header::{IF_RANGE, LAST_MODIFIED, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -37,19 +39,19 @@ impl Reading {
         }
     }
 
-    /// Evaluates the conditions as far as they can be; `Err` is an answer without the handler.
+    /// Evaluates the conditions as far as they can be; it may be answered without the handler.
     pub(super) fn begin<B>(
         exchange: Exchange,
         parts: &mut Parts,
         before: Known,
-    ) -> Result<Self, Response<ResponseBody<B>>> {
+    ) -> ControlFlow<Response<ResponseBody<B>>, Self> {
         let mut settled = None;
         let range = match before {
             None => !parts.headers.contains_key(IF_RANGE),
             Some(Err(_)) => {
                 let conditions = Preconditions::from_headers(&parts.headers);
                 if conditions.if_match().is_some() || conditions.if_unmodified_since().is_some() {
-                    return Err(exchange.unavailable(&parts.headers));
+                    return ControlFlow::Break(exchange.unavailable(&parts.headers));
                 }
                 !parts.headers.contains_key(IF_RANGE)
             }
@@ -58,10 +60,10 @@ impl Reading {
                 match (decision, snapshot.state.current()) {
                     (Decision::Refuse(refusal), _) => {
                         let state = snapshot.settled.then_some(&snapshot.state);
-                        return Err(exchange.refuse(&parts.headers, refusal, state));
+                        return ControlFlow::Break(exchange.refuse(&parts.headers, refusal, state));
                     }
                     (Decision::Reuse, Some(current)) if snapshot.settled => {
-                        return Err(exchange.not_modified(current));
+                        return ControlFlow::Break(exchange.not_modified(current));
                     }
                     _ => {}
                 }
@@ -72,7 +74,7 @@ impl Reading {
         if !range {
             parts.headers.remove(RANGE);
         }
-        Ok(Self {
+        ControlFlow::Continue(Self {
             exchange,
             before: settled,
             kept: kept_fields(&parts.headers),

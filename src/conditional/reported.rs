@@ -1,5 +1,7 @@
 //! Writes in handler mode: the handler compares, in the step that writes, and reports.
 
+use std::ops::ControlFlow;
+
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
@@ -28,13 +30,13 @@ impl Reporting {
             .then(|| Some(exchange.config.versions()?.current(&exchange.key)))?
     }
 
-    /// Refuses what can be refused, and tells the handler what to expect; `Err` is an answer
+    /// Refuses what can be refused, and tells the handler what to expect; it may be answered
     /// without the handler.
     pub(super) fn begin<B>(
         exchange: Exchange,
         parts: &mut Parts,
         known: Known,
-    ) -> Result<Self, Response<ResponseBody<B>>> {
+    ) -> ControlFlow<Response<ResponseBody<B>>, Self> {
         let headers = &parts.headers;
         match known {
             None => {
@@ -42,14 +44,14 @@ impl Reporting {
                     .refuse_unseen(headers)
                     .or_else(|| unreadable(&exchange, parts))
                 {
-                    return Err(exchange.refuse(headers, refusal, None));
+                    return ControlFlow::Break(exchange.refuse(headers, refusal, None));
                 }
             }
-            Some(Err(_)) => return Err(exchange.unavailable(headers)),
+            Some(Err(_)) => return ControlFlow::Break(exchange.unavailable(headers)),
             Some(Ok(snapshot)) => {
                 if let Decision::Refuse(refusal) = exchange.decide(headers, &snapshot.state) {
                     let state = snapshot.settled.then_some(&snapshot.state);
-                    return Err(exchange.refuse(headers, refusal, state));
+                    return ControlFlow::Break(exchange.refuse(headers, refusal, state));
                 }
             }
         }
@@ -69,7 +71,7 @@ impl Reporting {
             exchange,
         };
         parts.extensions.insert(expected);
-        Ok(reporting)
+        ControlFlow::Continue(reporting)
     }
 
     /// Goes by what the handler reports.

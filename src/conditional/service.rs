@@ -1,5 +1,6 @@
 //! The service: which way a request goes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -121,16 +122,18 @@ impl<S> Conditional<S> {
                 return ResponseFuture::boxed(async move {
                     let known = Some(answer.await);
                     let reading = match Reading::begin(exchange, &mut parts, known) {
-                        Ok(reading) => reading,
-                        Err(answer) => return Ok(answer),
+                        ControlFlow::Continue(reading) => reading,
+                        ControlFlow::Break(answer) => return Ok(answer),
                     };
                     ResponseFuture::read(inner.call(forwarded(parts, body)), reading).await
                 });
             }
         };
         match Reading::begin(exchange, &mut parts, known) {
-            Ok(reading) => ResponseFuture::read(self.inner.call(forwarded(parts, body)), reading),
-            Err(answer) => ResponseFuture::answered(answer),
+            ControlFlow::Continue(reading) => {
+                ResponseFuture::read(self.inner.call(forwarded(parts, body)), reading)
+            }
+            ControlFlow::Break(answer) => ResponseFuture::answered(answer),
         }
     }
 
@@ -153,18 +156,18 @@ impl<S> Conditional<S> {
                 return ResponseFuture::boxed(async move {
                     let known = Some(answer.await);
                     let reporting = match Reporting::begin(exchange, &mut parts, known) {
-                        Ok(reporting) => reporting,
-                        Err(answer) => return Ok(answer),
+                        ControlFlow::Continue(reporting) => reporting,
+                        ControlFlow::Break(answer) => return Ok(answer),
                     };
                     ResponseFuture::reported(inner.call(forwarded(parts, body)), reporting).await
                 });
             }
         };
         match Reporting::begin(exchange, &mut parts, known) {
-            Ok(reporting) => {
+            ControlFlow::Continue(reporting) => {
                 ResponseFuture::reported(self.inner.call(forwarded(parts, body)), reporting)
             }
-            Err(answer) => ResponseFuture::answered(answer),
+            ControlFlow::Break(answer) => ResponseFuture::answered(answer),
         }
     }
 
