@@ -213,23 +213,26 @@ pub fn decide(
     rules: &Rules,
     now: Option<HttpDate>,
 ) -> Decision {
-    const FORWARD: Decision = Decision::Forward { range: true };
     if access == Access::Unconditional {
-        return FORWARD;
+        return Decision::Forward { range: true };
+    }
+    let range = access == Access::Write
+        || preconditions
+            .if_range()
+            .is_none_or(|condition| if_range(condition, selected, now));
+    if handler_says_404(access, selected, rules) {
+        return Decision::Forward { range };
     }
     if let Some(field) = preconditions.if_match() {
         match if_match(&field, selected, rules) {
             Truth::Holds => {}
             Truth::Unknown if access == Access::Write => return Decision::Probe,
-            Truth::Unknown => return FORWARD,
-            Truth::Fails(_) if handler_says_404(access, selected, rules) => return FORWARD,
+            // A read of what is not there after all is the handler's 404.
+            Truth::Unknown => {}
             Truth::Fails(refusal) => return Decision::Refuse(refusal),
         }
     } else {
         if access == Access::Write && rules.required && !asks_to_create(preconditions) {
-            if handler_says_404(access, selected, rules) {
-                return FORWARD;
-            }
             return Decision::Refuse(Refusal::Missing);
         }
         let unmodified_since = preconditions.if_unmodified_since();
@@ -255,10 +258,6 @@ pub fn decide(
             return Decision::Reuse;
         }
     }
-    let range = access == Access::Write
-        || preconditions
-            .if_range()
-            .is_none_or(|condition| if_range(condition, selected, now));
     Decision::Forward { range }
 }
 
