@@ -1,1 +1,3 @@
+//! Tests of the library as its users see it: one module for each behaviour.
+
 mod oracle;
