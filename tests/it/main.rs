@@ -1,1 +1,4 @@
+//! Integration tests, one module for each behaviour.
 
+mod memory_queue;
+mod memory_store;
