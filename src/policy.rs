@@ -27,6 +27,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, InvalidHeaderValue, VARY};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use crate::conditional::Renderer;
 use crate::decision::Rules;
 use crate::precondition::Limits;
 use crate::problem::Problem;
@@ -128,7 +129,6 @@ pub enum RequestBodies {
 }
 
 type OutcomeOf = Arc<dyn Fn(&Response<()>) -> Outcome + Send + Sync>;
-type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
 /// What a route does with conditional requests.
 ///
@@ -151,8 +151,7 @@ pub struct Policy {
     pub(crate) existence_first: bool,
     pub(crate) lease: Duration,
     outcome: Option<OutcomeOf>,
-    pub(crate) problem_base: Arc<str>,
-    render: Option<Render>,
+    pub(crate) renderer: Renderer,
 }
 
 impl Policy {
@@ -177,8 +176,7 @@ impl Policy {
             existence_first: false,
             lease: Duration::from_secs(30),
             outcome: None,
-            problem_base: Arc::from("/problems/"),
-            render: None,
+            renderer: Renderer::default(),
         }
     }
 
@@ -378,7 +376,7 @@ impl Policy {
     ///
     /// Defaults to `/problems/`.
     pub fn problem_base(mut self, base: impl Into<Arc<str>>) -> Self {
-        self.problem_base = base.into();
+        self.renderer.set_base(base.into());
         self
     }
 
@@ -402,7 +400,7 @@ impl Policy {
         mut self,
         render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
-        self.render = Some(Arc::new(render));
+        self.renderer.set_render(render);
         self
     }
 
@@ -439,13 +437,6 @@ impl Policy {
             _ => Outcome::Unknown,
         }
     }
-
-    pub(crate) fn respond(&self, problem: &Problem) -> Response<Bytes> {
-        match &self.render {
-            Some(render) => render(problem),
-            None => problem.to_response(),
-        }
-    }
 }
 
 impl Default for Policy {
@@ -477,20 +468,20 @@ pub(crate) struct PerMethod<T> {
 }
 
 impl<T> PerMethod<T> {
-    const fn new(default: T) -> Self {
+    pub(crate) const fn new(default: T) -> Self {
         Self {
             default,
             exceptions: Vec::new(),
         }
     }
 
-    fn except(mut self, method: Method, choice: T) -> Self {
+    pub(crate) fn except(mut self, method: Method, choice: T) -> Self {
         self.exceptions.retain(|(known, _)| *known != method);
         self.exceptions.push((method, choice));
         self
     }
 
-    fn of(&self, method: &Method) -> &T {
+    pub(crate) fn of(&self, method: &Method) -> &T {
         let exception = self.exceptions.iter().find(|(known, _)| known == method);
         exception.map_or(&self.default, |(_, choice)| choice)
     }

@@ -129,6 +129,8 @@ pin_project! {
     enum ResponseKind<B> {
         Inner { #[pin] body: B },
         Full { bytes: Bytes },
+        // Whole, trailers included.
+        Read { #[pin] body: Collected<Bytes> },
         // Like an empty one, but its length is nobody's business: hyper would say
         // `content-length: 0` of a 304 to HEAD, which the 200 does not have (RFC 9110, 8.6).
         NoContent,
@@ -139,6 +141,12 @@ impl<B> ResponseBody<B> {
     pub(crate) const fn inner(body: B) -> Self {
         Self {
             kind: ResponseKind::Inner { body },
+        }
+    }
+
+    pub(crate) const fn read(body: Collected<Bytes>) -> Self {
+        Self {
+            kind: ResponseKind::Read { body },
         }
     }
 
@@ -178,6 +186,9 @@ where
                 let bytes = std::mem::take(bytes);
                 Poll::Ready(bytes.has_remaining().then(|| Ok(Frame::data(bytes))))
             }
+            ResponseKindProjection::Read { body } => {
+                body.poll_frame(context).map_err(|never| match never {})
+            }
             ResponseKindProjection::NoContent => Poll::Ready(None),
         }
     }
@@ -186,6 +197,7 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.is_end_stream(),
             ResponseKind::Full { bytes } => bytes.is_empty(),
+            ResponseKind::Read { body } => body.is_end_stream(),
             ResponseKind::NoContent => false,
         }
     }
@@ -194,6 +206,7 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.size_hint(),
             ResponseKind::Full { bytes } => SizeHint::with_exact(bytes.len() as u64),
+            ResponseKind::Read { body } => body.size_hint(),
             ResponseKind::NoContent => SizeHint::default(),
         }
     }

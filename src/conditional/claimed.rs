@@ -5,30 +5,29 @@
 //! may lose it: it is settled with what the handler did, or abandoned, and then the store holds it
 //! until whatever may still be under way must have ended.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_channel::oneshot;
 use http::header::{EXPECT, RANGE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
 use super::exchange::Exchange;
+use super::held::Held;
 use super::respond::kept_fields;
+use super::upload::{Unread, read_body};
 use crate::decision::Decision;
 use crate::policy::RequestBodies;
 use crate::report::{Report, Representation};
+use crate::runtime::Client;
 use crate::store::{
-    Claim, ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, Snapshot, State,
+    ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, Snapshot, State,
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -106,7 +105,7 @@ where
         let body = match self.exchange.policy.request_body {
             RequestBodies::Stream => RequestBody::new(self.body),
             RequestBodies::Buffer(limit) => match read_body(self.body, limit).await {
-                Ok(body) => body,
+                Ok(body) => RequestBody::read(body),
                 Err(Unread::TooLong) => {
                     return Ok(self.exchange.content_too_large(&self.parts.headers, limit));
                 }
@@ -163,26 +162,18 @@ where
     /// Runs where a client that leaves cannot stop it, if there is such a place.
     async fn run_detached(self) -> Result<Ended<R>, S::Error> {
         let runtime = self.exchange.config.runtime.clone();
-        let (sender, receiver) = oneshot::channel();
-        let Some(executor) = runtime.executor() else {
-            return self.run(|| false).await;
-        };
-        executor.execute(Box::pin(async move {
-            let ended = self.run(|| sender.is_canceled()).await;
-            // Nobody may be waiting any more; the write is done all the same.
-            drop(sender.send(ended));
-        }));
+        let ended = runtime.detach(|client| self.run(client)).await;
         // A handler that panics takes its task along; its claim was abandoned on the way down.
-        receiver.await.unwrap_or(Ok(Ended::Unknown))
+        ended.unwrap_or(Ok(Ended::Unknown))
     }
 
-    async fn run(mut self, client_left: impl Fn() -> bool) -> Result<Ended<R>, S::Error> {
+    async fn run(mut self, client: Client) -> Result<Ended<R>, S::Error> {
         let claimed = claim(&self.exchange, &self.store, self.request.headers()).await;
         let held = match claimed {
             ControlFlow::Continue(held) => held,
             ControlFlow::Break(answer) => return Ok(Ended::Answer(answer)),
         };
-        if client_left() {
+        if client.has_left() {
             // It left while it waited: its write must not happen after all.
             held.release().await;
             return Ok(Ended::Unknown);
@@ -215,7 +206,7 @@ where
             None => call.await?,
             Some(limit) => {
                 let runtime = self.exchange.config.runtime.clone();
-                match first(call, runtime.sleep(limit)).await {
+                match runtime.within(limit, call).await {
                     Some(answer) => answer?,
                     None => return Ok(Ended::Unknown),
                 }
@@ -272,57 +263,6 @@ fn exactly(state: &State) -> Condition {
         None => Condition::Absent,
         Some(None) => Condition::Exists,
         Some(Some(version)) => Condition::AnyOf(vec![version]),
-    }
-}
-
-/// A claim that is abandoned unless it is settled.
-struct Held {
-    store: Arc<dyn ClaimStore>,
-    claim: Option<Claim>,
-    state: State,
-    lease: Option<Duration>,
-}
-
-impl Held {
-    fn new(store: Arc<dyn ClaimStore>, claim: Claim) -> Self {
-        Self {
-            store,
-            state: claim.state().clone(),
-            lease: claim.lease(),
-            claim: Some(claim),
-        }
-    }
-
-    const fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// How long the handler may take: its lease, and a tenth of it to spare for settling.
-    fn time_to_finish(&self) -> Option<Duration> {
-        self.lease.map(|lease| lease / 10 * 9)
-    }
-
-    /// `None` if the store did not answer; the claim is then abandoned.
-    async fn settle(mut self, outcome: Outcome) -> Option<Settled> {
-        // The claim stays here until the store has answered: whoever drops this future in the
-        // middle abandons it, which is a no-op once it is settled.
-        let claim = self.claim.clone()?;
-        let settled = self.store.settle(claim, outcome).await.ok()?;
-        self.claim = None;
-        Some(settled)
-    }
-
-    /// Nothing was done under this claim.
-    async fn release(self) {
-        self.settle(Outcome::Unchanged).await;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.store.abandon(claim);
-        }
     }
 }
 
@@ -392,35 +332,4 @@ where
         status if status.is_server_error() => None,
         _ => unseen.current().cloned().map(State::Present),
     })
-}
-
-enum Unread {
-    BrokeOff,
-    TooLong,
-}
-
-async fn read_body<B>(body: B, limit: usize) -> Result<RequestBody<B>, Unread>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Unread::TooLong);
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(RequestBody::read(body)),
-        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
-        Err(_) => Err(Unread::BrokeOff),
-    }
-}
-
-/// `work`'s result, or `None` if `limit` was there first.
-async fn first<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut limit = pin!(limit);
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => limit.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }

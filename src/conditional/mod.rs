@@ -11,18 +11,28 @@
 //! | `read.rs` | `GET` and `HEAD`: evaluate, forward, stamp |
 //! | `claimed.rs` | writes in claim mode |
 //! | `reported.rs` | writes in handler mode |
+//! | `held.rs` | a claim that is settled or abandoned, never lost |
+//! | `upload.rs` | reading the content of a request |
 //! | `respond.rs` | 304s, refusals, stamps |
+//! | `render.rs` | problems, as answers |
 //! | `future.rs`, `body.rs` | the response future and the bodies |
 
 mod body;
 mod claimed;
 mod exchange;
 mod future;
+mod held;
 mod layer;
 mod read;
+mod render;
 mod reported;
 mod respond;
 mod service;
+mod upload;
+
+pub(crate) use self::held::Held;
+pub(crate) use self::render::Renderer;
+pub(crate) use self::upload::{Unread, read_body};
 
 pub use self::body::{RequestBody, ResponseBody};
 pub use self::future::ResponseFuture;

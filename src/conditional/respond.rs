@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, LAST_MODIFIED, TRANSFER_ENCODING,
 };
 use http::{Method, Response, StatusCode};
 
@@ -14,7 +14,7 @@ use crate::decision::{ListField, Refusal};
 use crate::entity_tag::EntityTag;
 use crate::policy::{BusyStatus, ConflictStatus, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
-use crate::problem::{MissingIfMatch, Problem, Reason, trace_id};
+use crate::problem::{MissingIfMatch, Problem, Reason};
 use crate::report::{Representation, Untagged};
 use crate::store::{Current, Intent, State};
 
@@ -171,25 +171,7 @@ impl Exchange {
     }
 
     fn answer<B>(&self, request: &HeaderMap, problem: Problem) -> Response<ResponseBody<B>> {
-        let problem = problem
-            .with_base(self.policy.problem_base.to_string())
-            .with_trace_id(trace_id(request));
-        let mut response = self.policy.respond(&problem).map(ResponseBody::full);
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(after) = problem.retry_after() {
-            // Whole seconds, rounded up: zero would be an invitation to hammer.
-            headers.insert(
-                RETRY_AFTER,
-                (after.as_secs() + u64::from(after.subsec_nanos() > 0))
-                    .max(1)
-                    .into(),
-            );
-        }
-        if let Some(reason) = problem.reason() {
-            response.extensions_mut().insert(reason);
-        }
-        response
+        self.policy.renderer.answer(request, problem)
     }
 
     /// Makes a 304 of a 200 that the handler has already given.
