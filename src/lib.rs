@@ -22,9 +22,9 @@
 //!     *note.lock().expect("no handler panics") = text;
 //! }
 //!
+//! let conditional = ConditionalLayer::new(MemoryStore::new());
 //! let app: Router = Router::new()
-//!     .route("/note", get(read).put(write))
-//!     .route_layer(ConditionalLayer::new(MemoryStore::new()))
+//!     .route("/note", get(read).put(write).route_layer(conditional))
 //!     .with_state(Note::default());
 //! ```
 //!
@@ -74,22 +74,28 @@ mod conditional;
 pub mod decision;
 pub mod entity_tag;
 mod http_date;
+pub mod idempotency;
 pub mod key;
 pub mod policy;
 pub mod precondition;
 pub mod problem;
 pub mod report;
 pub mod runtime;
+pub mod sequence;
 mod short_bytes;
 pub mod store;
 
-pub use conditional::{Conditional, ConditionalLayer, RequestBody, ResponseBody, ResponseFuture};
+pub use conditional::{
+    Conditional, ConditionalLayer, Reader, RequestBody, ResponseBody, ResponseFuture,
+};
 pub use entity_tag::{EntityTag, EntityTagError};
 pub use http_date::HttpDate;
+pub use idempotency::IdempotencyLayer;
 pub use key::ResourceKey;
 pub use policy::Policy;
 pub use problem::Problem;
 pub use runtime::Runtime;
+pub use sequence::SequenceLayer;
 pub use store::{ClaimStore, MemoryStore, VersionStore};
 
 #[cfg(doctest)]

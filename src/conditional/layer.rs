@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::Conditional;
+use super::{Conditional, Reader};
 use crate::key::ResourceKey;
 use crate::policy::Policy;
 use crate::runtime::Runtime;
@@ -74,6 +74,7 @@ impl ConditionalLayer {
                 runtime,
                 policy: PolicyOf::Always(Arc::new(Policy::default())),
                 key: None,
+                reader: None,
             }),
         }
     }
@@ -122,6 +123,15 @@ impl ConditionalLayer {
         self.with(|config| config.key = Some(Arc::new(key)))
     }
 
+    /// Where to find out whether a resource exists of which the store was never told.
+    ///
+    /// Defaults to none: then a write whose conditions depend on that (`If-None-Match: *`, or
+    /// `If-Match: *` by a method that can create) is 500, type `existence-unknown`, until the
+    /// resource was written once. A [`VersionStore`] that always knows needs no reader.
+    pub fn reader(self, reader: Reader) -> Self {
+        self.with(|config| config.reader = Some(reader))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
@@ -143,28 +153,45 @@ pub(super) enum Mode {
     Handler(Option<Arc<dyn VersionStore>>),
 }
 
-#[derive(Clone)]
-enum PolicyOf {
-    Always(Arc<Policy>),
-    Request(OfRequest<Arc<Policy>>),
+/// Which policy a request is under.
+pub(crate) enum PolicyOf<P> {
+    Always(Arc<P>),
+    Request(OfRequest<Arc<P>>),
 }
 
-type OfRequest<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
+impl<P> PolicyOf<P> {
+    pub(crate) fn of(&self, parts: &Parts) -> Option<Arc<P>> {
+        match self {
+            Self::Always(policy) => Some(Arc::clone(policy)),
+            Self::Request(policy) => policy(parts),
+        }
+    }
+}
+
+// Not derived: a policy need not be `Clone`.
+impl<P> Clone for PolicyOf<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Always(policy) => Self::Always(Arc::clone(policy)),
+            Self::Request(policy) => Self::Request(Arc::clone(policy)),
+        }
+    }
+}
+
+pub(crate) type OfRequest<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) mode: Mode,
     pub(super) runtime: Runtime,
-    policy: PolicyOf,
+    policy: PolicyOf<Policy>,
     key: Option<OfRequest<ResourceKey>>,
+    pub(super) reader: Option<Reader>,
 }
 
 impl Config {
     pub(super) fn policy(&self, parts: &Parts) -> Option<Arc<Policy>> {
-        match &self.policy {
-            PolicyOf::Always(policy) => Some(Arc::clone(policy)),
-            PolicyOf::Request(policy) => policy(parts),
-        }
+        self.policy.of(parts)
     }
 
     pub(super) fn key(&self, parts: &Parts) -> Option<ResourceKey> {

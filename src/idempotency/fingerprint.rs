@@ -5,9 +5,9 @@
 
 use std::fmt;
 
+use http::HeaderName;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::HeaderName;
 use sha2::{Digest, Sha256};
 
 use crate::key::original_uri;

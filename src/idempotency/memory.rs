@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fingerprint::Fingerprint;
-use super::store::{
-    Attempt, BeginOptions, Begun, Ending, IdempotencyStore, RecordKey, Settlement,
-};
+use super::store::{Attempt, BeginOptions, Begun, Ending, IdempotencyStore, RecordKey, Settlement};
 use super::stored::StoredResponse;
 use crate::store::{Answer, StoreError};
 
@@ -126,16 +124,13 @@ impl IdempotencyStore for MemoryIdempotencyStore {
         fingerprint: &Fingerprint,
         options: BeginOptions,
     ) -> Answer<Result<Begun, StoreError>> {
-        Answer::ready(self.0.swept(|records, now| {
-            records.begin(key, fingerprint, options, now)
-        }))
+        Answer::ready(
+            self.0
+                .swept(|records, now| records.begin(key, fingerprint, options, now)),
+        )
     }
 
-    fn settle(
-        &self,
-        attempt: &Attempt,
-        ending: Ending,
-    ) -> Answer<Result<Settlement, StoreError>> {
+    fn settle(&self, attempt: &Attempt, ending: Ending) -> Answer<Result<Settlement, StoreError>> {
         Answer::ready(Ok(self
             .0
             .swept(|records, now| records.settle(attempt, ending, now))))
@@ -301,7 +296,9 @@ impl Records {
         };
         let ends = after(in_flight_until, record.ttl);
         if let Stage::Done(response) = &stage
-            && response.content().is_some_and(|content| !content.is_empty())
+            && response
+                .content()
+                .is_some_and(|content| !content.is_empty())
         {
             self.contents.insert(record.token, key.clone());
         }

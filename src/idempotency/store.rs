@@ -55,11 +55,7 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the store cannot say; the attempt is then in doubt once its lease ends.
-    fn settle(
-        &self,
-        attempt: &Attempt,
-        ending: Ending,
-    ) -> Answer<Result<Settlement, StoreError>>;
+    fn settle(&self, attempt: &Attempt, ending: Ending) -> Answer<Result<Settlement, StoreError>>;
 
     /// Gives up on an attempt that may still be under way: it stays in flight until its lease ends,
     /// and is then in doubt. A no-op on what is done. Called from `Drop`: must neither block nor
@@ -77,11 +73,7 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
         (**self).begin(key, fingerprint, options)
     }
 
-    fn settle(
-        &self,
-        attempt: &Attempt,
-        ending: Ending,
-    ) -> Answer<Result<Settlement, StoreError>> {
+    fn settle(&self, attempt: &Attempt, ending: Ending) -> Answer<Result<Settlement, StoreError>> {
         (**self).settle(attempt, ending)
     }
 
