@@ -50,7 +50,6 @@ impl Ticket {
     }
 
     /// The attempt.
-    #[must_use]
     pub const fn attempt(&self) -> &Attempt {
         &self.attempt
     }
