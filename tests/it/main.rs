@@ -4,3 +4,4 @@ mod idempotency;
 mod memory_queue;
 mod memory_store;
 mod oracle;
+mod sequence;
