@@ -25,7 +25,7 @@ async fn a_body_of_the_limit_is_read_and_a_longer_one_refused() {
     let refused = app.send(post("l", &"x".repeat(MIB + 1))).await;
     refused.assert_problem(413, "content-too-large");
     assert_eq!(app.runs(), 1, "the handler ran");
-    let unkeyed = without_key(http::Method::POST, &"x".repeat(MIB + 1));
+    let unkeyed = without_key(&http::Method::POST, &"x".repeat(MIB + 1));
     assert_eq!(
         app.send(unkeyed).await.status,
         201,

@@ -200,7 +200,7 @@ pub(crate) fn with(
         .unwrap()
 }
 
-pub(crate) fn without_key(method: Method, body: &str) -> Request<Content> {
+pub(crate) fn without_key(method: &Method, body: &str) -> Request<Content> {
     let mut request = with(method.as_str(), "/orders", "ann", "x", body);
     request.headers_mut().remove("idempotency-key");
     request

@@ -177,7 +177,7 @@ async fn a_store_that_fails_is_no_reason_to_run_unprotected() {
     refused.assert_problem(503, "store-unavailable");
     assert_eq!(refused.field("retry-after"), "1");
     assert_eq!(app.runs(), 0, "the handler ran");
-    let unkeyed = app.send(super::without_key(Method::POST, "{}")).await;
+    let unkeyed = app.send(super::without_key(&Method::POST, "{}")).await;
     assert_eq!(unkeyed.status, 201, "it needs no store");
 }
 

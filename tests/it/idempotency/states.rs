@@ -69,17 +69,17 @@ async fn a_key_that_cannot_be_read_is_refused() {
 async fn without_a_key_every_request_runs_unless_one_is_required() {
     let app = orders();
     for _ in 0..2 {
-        let answer = app.send(without_key(Method::POST, "{}")).await;
+        let answer = app.send(without_key(&Method::POST, "{}")).await;
         assert_eq!((answer.status.as_u16(), answer.is_replayed()), (201, false));
     }
     assert_eq!(app.runs(), 2);
 
     let required = policy().key_use_for(Method::POST, KeyUse::Required);
     let app = App::orders(MemoryIdempotencyStore::new(), required);
-    let refused = app.send(without_key(Method::POST, "{}")).await;
+    let refused = app.send(without_key(&Method::POST, "{}")).await;
     refused.assert_problem(400, "idempotency-key-required");
     assert_eq!(app.runs(), 0, "the handler ran");
-    app.send(without_key(Method::PUT, "{}")).await;
+    app.send(without_key(&Method::PUT, "{}")).await;
     assert_eq!(app.runs(), 1, "only POST needs one");
 }
 
@@ -239,7 +239,7 @@ async fn problems_can_be_written_in_the_style_of_the_application() {
             response
         });
     let app = App::orders(MemoryIdempotencyStore::new(), legacy);
-    let refused = app.send(without_key(Method::POST, "{}")).await;
+    let refused = app.send(without_key(&Method::POST, "{}")).await;
     assert_eq!(refused.status, 200);
     assert_eq!(refused.body, "idempotency-key-required");
     app.send(post("k", "{}")).await;

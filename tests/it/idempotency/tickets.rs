@@ -38,7 +38,7 @@ async fn without_a_key_there_is_no_ticket() {
             created(run)
         },
     );
-    let answer = app.send(without_key(http::Method::POST, "{}")).await;
+    let answer = app.send(without_key(&http::Method::POST, "{}")).await;
     assert_eq!(answer.status, 201);
 }
 
