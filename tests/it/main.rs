@@ -3,3 +3,5 @@
 mod memory_queue;
 mod memory_store;
 mod oracle;
+mod readme;
+mod support;
