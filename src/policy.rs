@@ -25,9 +25,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, InvalidHeaderValue, VARY};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::decision::Rules;
+use crate::key::ResourceKey;
 use crate::precondition::Limits;
 use crate::problem::Problem;
 use crate::store::Outcome;
@@ -127,6 +129,7 @@ pub enum RequestBodies {
     Stream,
 }
 
+type Others = Arc<dyn Fn(&Parts, &ResourceKey) -> Vec<ResourceKey> + Send + Sync>;
 type OutcomeOf = Arc<dyn Fn(&Response<()>) -> Outcome + Send + Sync>;
 type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
@@ -150,6 +153,7 @@ pub struct Policy {
     pub(crate) request_body: RequestBodies,
     pub(crate) existence_first: bool,
     pub(crate) lease: Duration,
+    also_moves: Option<Others>,
     outcome: Option<OutcomeOf>,
     pub(crate) problem_base: Arc<str>,
     render: Option<Render>,
@@ -176,6 +180,7 @@ impl Policy {
             request_body: RequestBodies::Buffer(2 * 1024 * 1024),
             existence_first: false,
             lease: Duration::from_secs(30),
+            also_moves: None,
             outcome: None,
             problem_base: Arc::from("/problems/"),
             render: None,
@@ -361,6 +366,28 @@ impl Policy {
         self
     }
 
+    /// Which other resources get a new version with each write of this route, in claim mode: the
+    /// list that an item is in, the order that an invoice belongs to. They are claimed together
+    /// with the resource itself, in the order of their keys, and move together or not at all; so
+    /// writes of two items of one list happen one after the other.
+    ///
+    /// Defaults to none.
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    ///
+    /// // A write to /orders/5 also moves /orders.
+    /// let policy = Policy::rfc9110().also_moves(|_, key| key.parent().into_iter().collect());
+    /// # let _ = policy;
+    /// ```
+    pub fn also_moves(
+        mut self,
+        others: impl Fn(&Parts, &ResourceKey) -> Vec<ResourceKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.also_moves = Some(Arc::new(others));
+        self
+    }
+
     /// What a handler did to the resource, by its answer, where it does not
     /// [report](crate::report::Report) it. The response comes without its body.
     ///
@@ -425,6 +452,11 @@ impl Policy {
             Busy::Refuse => Duration::ZERO,
             Busy::Wait(limit) => *limit,
         }
+    }
+
+    pub(crate) fn others(&self, parts: &Parts, key: &ResourceKey) -> Vec<ResourceKey> {
+        let others = self.also_moves.as_ref();
+        others.map_or_else(Vec::new, |others| others(parts, key))
     }
 
     pub(crate) fn outcome_of(&self, method: &Method, response: &Response<()>) -> Outcome {

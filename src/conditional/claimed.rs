@@ -1,43 +1,37 @@
 //! Writes in claim mode: the handler knows nothing, so the layer keeps everybody else away from
 //! the resource while it runs.
 //!
-//! The body is read first, the claim is taken last, and from the moment that it is granted nothing
-//! may lose it: it is settled with what the handler did, or abandoned, and then the store holds it
-//! until whatever may still be under way must have ended.
+//! The body is read first and the claim is taken last, so that nobody waits for a slow upload. All
+//! of it runs where a client that leaves cannot stop it, if there is such a place.
 
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
 use super::exchange::Exchange;
+use super::held::Claims;
 use super::reader::Reader;
 use super::respond::kept_fields;
 use crate::decision::Decision;
 use crate::policy::RequestBodies;
 use crate::report::{Report, Representation};
-use crate::store::{
-    Claim, ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, Snapshot, State,
-};
+use crate::store::{ClaimStore, Outcome, Settled, Snapshot, State};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An upload longer than this is worth a look at the store before it is read.
 const SMALL_BODY: u64 = 64 * 1024;
-
-/// How often a claim is tried whose condition keeps changing under it.
-const TRIES: usize = 4;
 
 /// A write on its way to its claim.
 pub(super) struct Write<S, B> {
@@ -179,22 +173,23 @@ where
     }
 
     async fn run(mut self, client_left: impl Fn() -> bool) -> Result<Ended<R>, S::Error> {
-        let claimed = claim(&self.exchange, &self.store, &self.parts.headers).await;
-        let held = match claimed {
-            ControlFlow::Continue(held) => held,
+        let others = self.exchange.policy.others(&self.parts, &self.exchange.key);
+        let headers = &self.parts.headers;
+        let claims = match Claims::take(&self.exchange, &self.store, headers, others).await {
+            ControlFlow::Continue(claims) => claims,
             ControlFlow::Break(answer) => return Ok(Ended::Answer(answer)),
         };
         if client_left() {
             // It left while it waited: its write must not happen after all.
-            held.release().await;
+            claims.release().await;
             return Ok(Ended::Unknown);
         }
-        if let Some(answer) = refuse_claimed(&self.exchange, &self.parts, held.state()).await {
-            held.release().await;
+        if let Some(answer) = refuse_claimed(&self.exchange, &self.parts, claims.state()).await {
+            claims.release().await;
             return Ok(Ended::Answer(answer));
         }
         let call = self.inner.call(Request::from_parts(self.parts, self.body));
-        let response = match held.time_to_finish() {
+        let response = match claims.time_to_finish() {
             None => call.await?,
             Some(limit) => {
                 let runtime = self.exchange.config.runtime.clone();
@@ -204,7 +199,7 @@ where
                 }
             }
         };
-        Ok(settle(&self.exchange, held, response).await)
+        Ok(settle(&self.exchange, claims, response).await)
     }
 }
 
@@ -229,109 +224,8 @@ async fn refuse_claimed<R>(
     }
 }
 
-/// Takes the claim, or answers without the handler.
-async fn claim<R>(
-    exchange: &Exchange,
-    store: &Arc<dyn ClaimStore>,
-    headers: &HeaderMap,
-) -> ControlFlow<Response<ResponseBody<R>>, Held> {
-    let mut condition = match exchange.if_match(headers) {
-        Condition::Unconditional => exchange.if_none_match(headers),
-        if_match => if_match,
-    };
-    let options = ClaimOptions {
-        wait: exchange.policy.wait(&exchange.method),
-        lease: exchange.policy.lease,
-        intent: match exchange.method {
-            Method::DELETE => Intent::Delete,
-            _ => Intent::Write,
-        },
-    };
-    for _ in 0..TRIES {
-        let claimed = store.claim(&exchange.key, &condition, options).await;
-        let state = match claimed {
-            Ok(Claimed::Granted(claim)) => {
-                return ControlFlow::Continue(Held::new(Arc::clone(store), claim));
-            }
-            Ok(Claimed::Failed(state)) => state,
-            Ok(Claimed::Busy {
-                retry_after,
-                holder,
-            }) => return ControlFlow::Break(exchange.busy(headers, retry_after, holder)),
-            Err(_) => return ControlFlow::Break(exchange.unavailable(headers)),
-        };
-        if let Decision::Refuse(refusal) = exchange.decide(headers, &state) {
-            return ControlFlow::Break(exchange.refuse(headers, refusal, Some(&state)));
-        }
-        // The handler is to say 404 of a resource that is missing: it may, for as long as the
-        // resource stays missing.
-        condition = exactly(&state);
-    }
-    ControlFlow::Break(exchange.busy(headers, Duration::ZERO, Intent::Write))
-}
-
-/// The condition that only `state` meets.
-fn exactly(state: &State) -> Condition {
-    match state.current().map(|current| current.version.clone()) {
-        None => Condition::Absent,
-        Some(None) => Condition::Exists,
-        Some(Some(version)) => Condition::AnyOf(vec![version]),
-    }
-}
-
-/// A claim that is abandoned unless it is settled.
-struct Held {
-    store: Arc<dyn ClaimStore>,
-    claim: Option<Claim>,
-    state: State,
-    lease: Option<Duration>,
-}
-
-impl Held {
-    fn new(store: Arc<dyn ClaimStore>, claim: Claim) -> Self {
-        Self {
-            store,
-            state: claim.state().clone(),
-            lease: claim.lease(),
-            claim: Some(claim),
-        }
-    }
-
-    const fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// How long the handler may take: its lease, and a tenth of it to spare for settling.
-    fn time_to_finish(&self) -> Option<Duration> {
-        self.lease.map(|lease| lease / 10 * 9)
-    }
-
-    /// `None` if the store did not answer; the claim is then abandoned.
-    async fn settle(mut self, outcome: Outcome) -> Option<Settled> {
-        // The claim stays here until the store has answered: whoever drops this future in the
-        // middle abandons it, which is a no-op once it is settled.
-        let claim = self.claim.clone()?;
-        let settled = self.store.settle(claim, outcome).await.ok()?;
-        self.claim = None;
-        Some(settled)
-    }
-
-    /// Nothing was done under this claim.
-    async fn release(self) {
-        self.settle(Outcome::Unchanged).await;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.store.abandon(claim);
-        }
-    }
-}
-
 /// Ends the claim with what the handler did, and stamps its answer.
-async fn settle<R>(exchange: &Exchange, held: Held, mut response: Response<R>) -> Ended<R> {
+async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R>) -> Ended<R> {
     let report = response.extensions_mut().remove::<Report>();
     let (head, body) = response.into_parts();
     let head = Response::from_parts(head, ());
@@ -341,7 +235,7 @@ async fn settle<R>(exchange: &Exchange, held: Held, mut response: Response<R>) -
         Some(Report::Wrote(_)) => Outcome::Written,
         Some(Report::Read(_)) | None => exchange.policy.outcome_of(&exchange.method, &head),
     };
-    let settled = held.settle(outcome).await;
+    let settled = claims.settle(outcome).await;
     let mut response = head.map(|()| ResponseBody::inner(body));
     let success = response.status().is_success();
     match (report, settled) {

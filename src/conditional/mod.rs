@@ -11,6 +11,7 @@
 //! | `read.rs` | `GET` and `HEAD`: evaluate, forward, stamp |
 //! | `reader.rs` | a `GET` of a resource while a write of it is being answered |
 //! | `claimed.rs` | writes in claim mode |
+//! | `held.rs` | their claims: taken in order, settled or abandoned, never lost |
 //! | `reported.rs` | writes in handler mode |
 //! | `respond.rs` | 304s, refusals, stamps |
 //! | `future.rs`, `body.rs` | the response future and the bodies |
@@ -19,6 +20,7 @@ mod body;
 mod claimed;
 mod exchange;
 mod future;
+mod held;
 mod layer;
 mod read;
 mod reader;
