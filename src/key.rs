@@ -97,13 +97,13 @@ impl ResourceKey {
 }
 
 #[cfg(feature = "axum")]
-fn original_uri(parts: &Parts) -> &Uri {
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     let original = parts.extensions.get::<axum::extract::OriginalUri>();
     original.map_or(&parts.uri, |original| &original.0)
 }
 
 #[cfg(not(feature = "axum"))]
-const fn original_uri(parts: &Parts) -> &Uri {
+pub(crate) const fn original_uri(parts: &Parts) -> &Uri {
     &parts.uri
 }
 

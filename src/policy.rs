@@ -28,6 +28,7 @@ use http::header::{CACHE_CONTROL, InvalidHeaderValue, VARY};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use crate::conditional::Renderer;
 use crate::decision::Rules;
 use crate::key::ResourceKey;
 use crate::precondition::Limits;
@@ -129,9 +130,19 @@ pub enum RequestBodies {
     Stream,
 }
 
+/// When a claimed write counts as done.
+///
+/// See [`Policy::settle_at`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SettleAt {
+    /// When the body of the answer has ended. The new `ETag` comes as a trailer.
+    BodyEnd,
+    /// When the handler has answered, whatever of the body is still to come.
+    ResponseHead,
+}
+
 type Others = Arc<dyn Fn(&Parts, &ResourceKey) -> Vec<ResourceKey> + Send + Sync>;
 type OutcomeOf = Arc<dyn Fn(&Response<()>) -> Outcome + Send + Sync>;
-type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
 /// What a route does with conditional requests.
 ///
@@ -153,10 +164,10 @@ pub struct Policy {
     pub(crate) request_body: RequestBodies,
     pub(crate) existence_first: bool,
     pub(crate) lease: Duration,
+    pub(crate) settle_at: SettleAt,
     also_moves: Option<Others>,
     outcome: Option<OutcomeOf>,
-    pub(crate) problem_base: Arc<str>,
-    render: Option<Render>,
+    pub(crate) renderer: Renderer,
 }
 
 impl Policy {
@@ -180,10 +191,10 @@ impl Policy {
             request_body: RequestBodies::Buffer(2 * 1024 * 1024),
             existence_first: false,
             lease: Duration::from_secs(30),
+            settle_at: SettleAt::ResponseHead,
             also_moves: None,
             outcome: None,
-            problem_base: Arc::from("/problems/"),
-            render: None,
+            renderer: Renderer::default(),
         }
     }
 
@@ -366,6 +377,17 @@ impl Policy {
         self
     }
 
+    /// When a claimed write counts as done.
+    ///
+    /// Defaults to [`SettleAt::ResponseHead`]: most handlers have written by the time that they
+    /// answer. Say [`SettleAt::BodyEnd`] of one that goes on writing while its body streams; its
+    /// resource stays claimed until then, and a client that leaves before the end leaves the write
+    /// in doubt.
+    pub fn settle_at(mut self, at: SettleAt) -> Self {
+        self.settle_at = at;
+        self
+    }
+
     /// Which other resources get a new version with each write of this route, in claim mode: the
     /// list that an item is in, the order that an invoice belongs to. They are claimed together
     /// with the resource itself, in the order of their keys, and move together or not at all; so
@@ -405,7 +427,7 @@ impl Policy {
     ///
     /// Defaults to `/problems/`.
     pub fn problem_base(mut self, base: impl Into<Arc<str>>) -> Self {
-        self.problem_base = base.into();
+        self.renderer.set_base(base.into());
         self
     }
 
@@ -429,7 +451,7 @@ impl Policy {
         mut self,
         render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
-        self.render = Some(Arc::new(render));
+        self.renderer.set_render(render);
         self
     }
 
@@ -471,13 +493,6 @@ impl Policy {
             _ => Outcome::Unknown,
         }
     }
-
-    pub(crate) fn respond(&self, problem: &Problem) -> Response<Bytes> {
-        match &self.render {
-            Some(render) => render(problem),
-            None => problem.to_response(),
-        }
-    }
 }
 
 impl Default for Policy {
@@ -509,20 +524,20 @@ pub(crate) struct PerMethod<T> {
 }
 
 impl<T> PerMethod<T> {
-    const fn new(default: T) -> Self {
+    pub(crate) const fn new(default: T) -> Self {
         Self {
             default,
             exceptions: Vec::new(),
         }
     }
 
-    fn except(mut self, method: Method, choice: T) -> Self {
+    pub(crate) fn except(mut self, method: Method, choice: T) -> Self {
         self.exceptions.retain(|(known, _)| *known != method);
         self.exceptions.push((method, choice));
         self
     }
 
-    fn of(&self, method: &Method) -> &T {
+    pub(crate) fn of(&self, method: &Method) -> &T {
         let exception = self.exceptions.iter().find(|(known, _)| known == method);
         exception.map_or(&self.default, |(_, choice)| choice)
     }

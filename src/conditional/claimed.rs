@@ -4,28 +4,27 @@
 //! The body is read first and the claim is taken last, so that nobody waits for a slow upload. All
 //! of it runs where a client that leaves cannot stop it, if there is such a place.
 
-use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
-use futures_channel::oneshot;
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
+use super::claims::Claims;
 use super::exchange::Exchange;
-use super::held::Claims;
 use super::reader::Reader;
-use super::respond::kept_fields;
+use super::respond::{add_validators, kept_fields};
+use super::settling::Settling;
+use super::upload::{Unread, read_body};
 use crate::decision::Decision;
-use crate::policy::RequestBodies;
+use crate::policy::{RequestBodies, SettleAt};
 use crate::report::{Report, Representation};
+use crate::runtime::Client;
 use crate::store::{ClaimStore, Outcome, Settled, Snapshot, State};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -100,7 +99,7 @@ where
         let body = match self.exchange.policy.request_body {
             RequestBodies::Stream => RequestBody::new(self.body),
             RequestBodies::Buffer(limit) => match read_body(self.body, limit).await {
-                Ok(body) => body,
+                Ok(body) => RequestBody::read(body),
                 Err(Unread::TooLong) => {
                     return Ok(self.exchange.content_too_large(&self.parts.headers, limit));
                 }
@@ -159,27 +158,19 @@ where
     /// Runs where a client that leaves cannot stop it, if there is such a place.
     async fn run_detached(self) -> Result<Ended<R>, S::Error> {
         let runtime = self.exchange.config.runtime.clone();
-        let (sender, receiver) = oneshot::channel();
-        let Some(executor) = runtime.executor() else {
-            return self.run(|| false).await;
-        };
-        executor.execute(Box::pin(async move {
-            let ended = self.run(|| sender.is_canceled()).await;
-            // Nobody may be waiting any more; the write is done all the same.
-            drop(sender.send(ended));
-        }));
+        let ended = runtime.detach(|client| self.run(client)).await;
         // A handler that panics takes its task along; its claim was abandoned on the way down.
-        receiver.await.unwrap_or(Ok(Ended::Unknown))
+        ended.unwrap_or(Ok(Ended::Unknown))
     }
 
-    async fn run(mut self, client_left: impl Fn() -> bool) -> Result<Ended<R>, S::Error> {
+    async fn run(mut self, client: Client) -> Result<Ended<R>, S::Error> {
         let others = self.exchange.policy.others(&self.parts, &self.exchange.key);
         let headers = &self.parts.headers;
         let claims = match Claims::take(&self.exchange, &self.store, headers, others).await {
             ControlFlow::Continue(claims) => claims,
             ControlFlow::Break(answer) => return Ok(Ended::Answer(answer)),
         };
-        if client_left() {
+        if client.has_left() {
             // It left while it waited: its write must not happen after all.
             claims.release().await;
             return Ok(Ended::Unknown);
@@ -193,7 +184,7 @@ where
             None => call.await?,
             Some(limit) => {
                 let runtime = self.exchange.config.runtime.clone();
-                match first(call, runtime.sleep(limit)).await {
+                match runtime.within(limit, call).await {
                     Some(answer) => answer?,
                     None => return Ok(Ended::Unknown),
                 }
@@ -235,6 +226,10 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
         Some(Report::Wrote(_)) => Outcome::Written,
         Some(Report::Read(_)) | None => exchange.policy.outcome_of(&exchange.method, &head),
     };
+    let conflict = matches!(report, Some(Report::Conflict { .. }));
+    if exchange.policy.settle_at == SettleAt::BodyEnd && !conflict {
+        return Ended::Answer(settle_at_body_end(exchange, claims, outcome, head, body));
+    }
     let settled = claims.settle(outcome).await;
     let mut response = head.map(|()| ResponseBody::inner(body));
     let success = response.status().is_success();
@@ -251,6 +246,28 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
     Ended::Answer(response)
 }
 
+/// Leaves the claims to the body, which settles them when it ends.
+fn settle_at_body_end<R>(
+    exchange: &Exchange,
+    claims: Claims,
+    outcome: Outcome,
+    head: Response<()>,
+    body: R,
+) -> Response<ResponseBody<R>> {
+    let stamps = exchange.is_stamped(&head) && !creates_another(exchange, &head);
+    let stamp = move |settled: &Settled, trailers: &mut HeaderMap| {
+        if let Settled::Done(State::Present(current)) = settled
+            && stamps
+        {
+            add_validators(trailers, current);
+        }
+    };
+    let end = Settling::new(claims, outcome, stamp);
+    let mut response = head.map(|()| ResponseBody::settling(body, end));
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
+}
+
 /// A `POST` that creates answers with another resource than the one that it was sent to.
 fn creates_another<R>(exchange: &Exchange, response: &Response<R>) -> bool {
     exchange.method == Method::POST && response.status() == StatusCode::CREATED
@@ -265,35 +282,4 @@ async fn find_out(reader: Option<&Reader>, parts: &Parts, unseen: &State) -> Opt
         status if status.is_success() => unseen.current().cloned().map(State::Present),
         _ => None,
     }
-}
-
-enum Unread {
-    BrokeOff,
-    TooLong,
-}
-
-async fn read_body<B>(body: B, limit: usize) -> Result<RequestBody<B>, Unread>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Unread::TooLong);
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(RequestBody::read(body)),
-        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
-        Err(_) => Err(Unread::BrokeOff),
-    }
-}
-
-/// `work`'s result, or `None` if `limit` was there first.
-async fn first<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut limit = pin!(limit);
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => limit.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }

@@ -54,7 +54,7 @@ pin_project! {
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
-    pub(super) const fn answered(answer: Response<ResponseBody<R>>) -> Self {
+    pub(crate) const fn answered(answer: Response<ResponseBody<R>>) -> Self {
         Self {
             state: State::Answered {
                 answer: Some(answer),
@@ -62,7 +62,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) fn boxed(future: impl Future<Output = Respond<R, E>> + Send + 'static) -> Self {
+    pub(crate) fn boxed(future: impl Future<Output = Respond<R, E>> + Send + 'static) -> Self {
         Self {
             state: State::Boxed {
                 future: Box::pin(future),
@@ -70,7 +70,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) const fn forwarded(inner: F) -> Self {
+    pub(crate) const fn forwarded(inner: F) -> Self {
         Self {
             state: State::Forwarded { inner },
         }

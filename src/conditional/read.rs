@@ -9,7 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::Exchange;
-use super::respond::{kept_fields, own_tag};
+use super::respond::{add_validators, kept_fields, own_tag};
 use crate::decision::{Decision, Selected, Validators};
 use crate::entity_tag::EntityTag;
 use crate::http_date::HttpDate;
@@ -113,8 +113,7 @@ impl Reading {
         if response.extensions().get::<Untagged>().is_none()
             && let Some(current) = &current
         {
-            self.exchange
-                .add_validators(response.headers_mut(), current);
+            add_validators(response.headers_mut(), current);
         }
         self.exchange.add_read_headers(response.headers_mut());
         if response.status() == StatusCode::OK

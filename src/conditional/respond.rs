@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, LAST_MODIFIED, TRANSFER_ENCODING,
 };
 use http::{Method, Response, StatusCode};
 
@@ -14,7 +14,7 @@ use crate::decision::{ListField, Refusal};
 use crate::entity_tag::EntityTag;
 use crate::policy::{BusyStatus, ConflictStatus, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
-use crate::problem::{MissingIfMatch, Problem, Reason, trace_id};
+use crate::problem::{MissingIfMatch, Problem, Reason};
 use crate::report::{Representation, Untagged};
 use crate::store::{Current, Intent, State};
 
@@ -28,7 +28,7 @@ impl Exchange {
     pub(super) fn not_modified<B>(&self, current: &Current) -> Response<ResponseBody<B>> {
         let mut response = Response::new(ResponseBody::no_content());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        self.add_validators(response.headers_mut(), current);
+        add_validators(response.headers_mut(), current);
         self.add_read_headers(response.headers_mut());
         response.extensions_mut().insert(Reason::NotModified);
         response
@@ -181,25 +181,7 @@ impl Exchange {
     }
 
     fn answer<B>(&self, request: &HeaderMap, problem: Problem) -> Response<ResponseBody<B>> {
-        let problem = problem
-            .with_base(self.policy.problem_base.to_string())
-            .with_trace_id(trace_id(request));
-        let mut response = self.policy.respond(&problem).map(ResponseBody::full);
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(after) = problem.retry_after() {
-            // Whole seconds, rounded up: zero would be an invitation to hammer.
-            headers.insert(
-                RETRY_AFTER,
-                (after.as_secs() + u64::from(after.subsec_nanos() > 0))
-                    .max(1)
-                    .into(),
-            );
-        }
-        if let Some(reason) = problem.reason() {
-            response.extensions_mut().insert(reason);
-        }
-        response
+        self.policy.renderer.answer(request, problem)
     }
 
     /// Makes a 304 of a 200 that the handler has already given.
@@ -224,27 +206,18 @@ impl Exchange {
 
     /// Stamps a successful write with the version that it made.
     pub(super) fn stamp_write<B>(&self, response: &mut Response<B>, current: &Current) {
-        let status = response.status();
-        if status.is_success()
-            && status != StatusCode::ACCEPTED
-            && self.method != Method::DELETE
-            && response.extensions().get::<Untagged>().is_none()
-        {
-            self.add_validators(response.headers_mut(), current);
+        if self.is_stamped(response) {
+            add_validators(response.headers_mut(), current);
         }
     }
 
-    pub(super) fn add_validators(&self, headers: &mut HeaderMap, current: &Current) {
-        if let Some(tag) = tag_of(current)
-            && !headers.contains_key(ETAG)
-        {
-            headers.insert(ETAG, tag.to_header_value());
-        }
-        if let Some(date) = last_modified(current)
-            && !headers.contains_key(LAST_MODIFIED)
-        {
-            headers.insert(LAST_MODIFIED, date.to_header_value());
-        }
+    /// Does the answer to this write speak of the resource as it is now?
+    pub(super) fn is_stamped<B>(&self, response: &Response<B>) -> bool {
+        let status = response.status();
+        status.is_success()
+            && status != StatusCode::ACCEPTED
+            && self.method != Method::DELETE
+            && response.extensions().get::<Untagged>().is_none()
     }
 
     /// Adds the policy's fields where the handler has set none of that name.
@@ -261,6 +234,20 @@ impl Exchange {
     pub(super) fn warn<B>(mut response: Response<B>) -> Response<B> {
         response.extensions_mut().insert(MissingIfMatch);
         response
+    }
+}
+
+/// Adds the validators of `current`, but for those that are there.
+pub(super) fn add_validators(headers: &mut HeaderMap, current: &Current) {
+    if let Some(tag) = tag_of(current)
+        && !headers.contains_key(ETAG)
+    {
+        headers.insert(ETAG, tag.to_header_value());
+    }
+    if let Some(date) = last_modified(current)
+        && !headers.contains_key(LAST_MODIFIED)
+    {
+        headers.insert(LAST_MODIFIED, date.to_header_value());
     }
 }
 
