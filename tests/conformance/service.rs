@@ -137,9 +137,10 @@ fn policy(vector: &Vector) -> Policy {
         });
     // What the 200 of a read carries, and a 304 must: the format lets the route be told.
     let told = [CACHE_CONTROL, CONTENT_LOCATION, EXPIRES, VARY];
+    let reads = [Method::GET, Method::HEAD].contains(&vector.method);
     let headers = vector.handler.headers.iter();
     headers
-        .filter(|(name, _)| vector.method == Method::GET && told.contains(name))
+        .filter(|(name, _)| reads && told.contains(name))
         .fold(policy, |policy, (name, value)| {
             policy.read_header(name.clone(), value.clone())
         })

@@ -47,7 +47,7 @@ impl Got {
         let tags: Vec<_> = self.headers.get_all("etag").iter().collect();
         for forbidden in &expect.etag_forbidden {
             let sent = tags.iter().any(|tag| tag.as_bytes() == forbidden);
-            check(!sent, format!("etag {}", forbidden.escape_ascii()));
+            check(!sent, format!("etag {}", shown(forbidden)));
         }
         match (expect.range_removed, self.calls.first()) {
             (Some(true), Some(seen)) => check(
@@ -80,13 +80,13 @@ impl Got {
             let right = self
                 .joined(name)
                 .is_some_and(|joined| value == b"*" || joined == *value);
-            check(right, format!("{name} is not {}", value.escape_ascii()));
+            check(right, format!("{name} is not {}", shown(value)));
         }
         for (name, part) in &expect.headers_contain {
             let right = self
                 .joined(name)
                 .is_some_and(|joined| contains(&joined, part));
-            check(right, format!("{name} without {}", part.escape_ascii()));
+            check(right, format!("{name} without {}", shown(part)));
         }
         for name in &expect.headers_absent {
             check(!self.headers.contains_key(name), format!("{name} is there"));
@@ -94,7 +94,7 @@ impl Got {
         for (name, value) in &expect.headers_forbidden {
             let mut lines = self.headers.get_all(name).iter();
             let right = lines.all(|line| line.as_bytes() != value);
-            check(right, format!("{name} is {}", value.escape_ascii()));
+            check(right, format!("{name} is {}", shown(value)));
         }
         complaints
     }
@@ -139,7 +139,7 @@ impl fmt::Display for Report<'_> {
         };
         let etag = expect.etag.as_ref().map(|tag| match tag {
             None => "no etag".to_owned(),
-            Some(tag) => format!("etag {}", tag.escape_ascii()),
+            Some(tag) => format!("etag {}", shown(tag)),
         });
         writeln!(
             f,
@@ -165,9 +165,14 @@ impl fmt::Display for Report<'_> {
     }
 }
 
+/// Bytes as text, with the quotes of entity-tags as they are.
+fn shown(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string().replace("\\\"", "\"")
+}
+
 fn printed(lines: &Lines) -> String {
     let lines = lines
         .iter()
-        .map(|(name, value)| format!("[{name}: {}]", value.escape_ascii()));
+        .map(|(name, value)| format!("[{name}: {}]", shown(value)));
     lines.collect::<Vec<_>>().join(" ")
 }
