@@ -1,4 +1,7 @@
 //! x
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 mod conditional;
 pub mod decision;
 pub mod entity_tag;

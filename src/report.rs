@@ -11,8 +11,8 @@
 //!
 //! fn save<B>(request: Request<B>) -> Response<String> {
 //!     let expected = request.extensions().get::<Expected>().cloned().unwrap_or_default();
-//!     // UPDATE orders SET …, version = version + 1 WHERE id = $1 AND version = $2 RETURNING version
-//!     let _ = expected.version();
+//!     // UPDATE orders SET …, version = version + 1 WHERE id = $1 AND version = ANY($2) RETURNING version
+//!     let _ = expected.versions();
 //!     let mut response = Response::new("saved".to_owned());
 //!     response.extensions_mut().insert(Report::Wrote(Current::new(Version::from(6))));
 //!     response
@@ -40,17 +40,22 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// The one version that `If-Match` names: for `WHERE version = $n`. `None` if it names several,
-    /// `*`, or nothing at all.
+    /// The versions that `If-Match` names; one of them has to be current. `None` if any will do:
+    /// there is no `If-Match`, or it is `*`.
     #[must_use]
-    pub fn version(&self) -> Option<&Version> {
+    pub fn versions(&self) -> Option<&[Version]> {
         match &self.if_match {
-            Condition::AnyOf(versions) => match versions.as_slice() {
-                [version] => Some(version),
-                _ => None,
-            },
+            Condition::AnyOf(versions) => Some(versions),
             _ => None,
         }
+    }
+
+    /// The same, for a column of integers: `WHERE … AND ($2 IS NULL OR version = ANY($2))`. What
+    /// is no integer names no version, and an empty list matches nothing.
+    #[must_use]
+    pub fn numbers(&self) -> Option<Vec<i64>> {
+        let versions = self.versions()?.iter();
+        Some(versions.filter_map(Version::to_i64).collect())
     }
 
     /// Does the request ask for nothing?
