@@ -106,18 +106,26 @@ pub(super) fn list_line() -> impl Strategy<Value = Vec<u8>> {
         }
         line
     });
-    prop_oneof![
+    let line = prop_oneof![
         4 => spelled_tag(),
-        2 => Just(b"*".to_vec()),
-        1 => Just(b"\t* ".to_vec()),
+        3 => Just(b"*".to_vec()),
         6 => list,
         1 => field_bytes(),
-    ]
+    ];
+    (padding(), line, padding())
+        .prop_map(|(before, line, after)| [before.as_bytes(), &line, after.as_bytes()].concat())
+}
+
+/// Whitespace that a server takes off, and a test does not.
+fn padding() -> impl Strategy<Value = &'static str> {
+    select(&["", "", "", "", "", " ", "\t", " \t "][..])
 }
 
 fn date_line() -> impl Strategy<Value = Vec<u8>> {
-    let near = (SECONDS, 0..3_usize, select(&["", " ", "\t"][..]))
-        .prop_map(|(second, format, pad)| format!("{pad}{}{pad}", spellings(second)[format]));
+    let near =
+        (padding(), SECONDS, 0..3_usize, padding()).prop_map(|(before, second, format, after)| {
+            format!("{before}{}{after}", spellings(second)[format])
+        });
     prop_oneof![
         8 => near.prop_map(String::into_bytes),
         1 => select(&NOT_DATES[..]).prop_map(<[u8]>::to_vec),

@@ -3,6 +3,8 @@
 mod dates;
 mod generate;
 mod keys;
+#[cfg(feature = "tokio")]
+mod layer;
 mod naive;
 mod tags;
 
