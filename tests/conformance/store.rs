@@ -52,10 +52,12 @@ impl ClaimStore for OneResource {
 
     fn settle(&self, _: Claim, outcome: Outcome) -> Answer<Result<Settled, StoreError>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match (outcome, &self.after) {
-            (Outcome::Deleted, _) => *state = State::Absent,
-            (Outcome::Written | Outcome::Unknown, Some(after)) => *state = after.clone(),
-            (Outcome::Written | Outcome::Unknown, None) | (Outcome::Unchanged, _) => {}
+        // By the letter of the format, a DELETE too leaves what the vector says, or what was there:
+        // a layer that stamped its answer would show.
+        if let (Outcome::Deleted | Outcome::Unknown | Outcome::Written, Some(after)) =
+            (outcome, &self.after)
+        {
+            *state = after.clone();
         }
         Answer::ready(Ok(Settled::Done(state.clone())))
     }

@@ -1,6 +1,7 @@
 //! Vectors that need a connection: a hyper server, and a client that writes and reads bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use hyper::server::conn::http1;
@@ -8,10 +9,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use crate::service::Harness;
 use crate::vector::{Vector, header_name, header_value};
 use crate::verdict::Got;
+
+/// How long an exchange may take that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a vector over TCP, on a connection of its own.
 pub(crate) async fn run(vector: &Vector) -> Got {
@@ -39,28 +44,28 @@ pub(crate) async fn run(vector: &Vector) -> Got {
         exchange.await.expect("the server answers and closes");
         answer
     };
-    let ((), answer) = tokio::join!(server, client);
+    let both = async { tokio::join!(server, client) };
+    let ended = timeout(PATIENCE, both).await;
+    let ((), answer) = ended.expect("a connection that is to be closed is closed");
     read(&answer, harness.calls())
 }
 
 fn request(vector: &Vector) -> Vec<u8> {
-    let mut bytes = format!(
-        "{} /orders/5 HTTP/1.1\r\nhost: localhost\r\n",
-        vector.method
-    );
-    bytes += "connection: close\r\n";
-    if !vector.body.is_empty() {
-        bytes += &format!("content-length: {}\r\n", vector.body.len());
+    let mut bytes = format!("{} /orders/5 HTTP/1.1\r\n", vector.method).into_bytes();
+    let length = vector.body.len().to_string();
+    let ours = [
+        ("host", "localhost"),
+        ("connection", "close"),
+        ("content-length", &length),
+    ];
+    let is_sent = |name| vector.lines.iter().any(|(sent, _)| sent == name);
+    let ours = ours.iter().filter(|(name, _)| !is_sent(name));
+    let ours = ours.map(|(name, value)| (*name, value.as_bytes()));
+    let theirs = vector.lines.iter();
+    for (name, value) in ours.chain(theirs.map(|(name, value)| (&**name, &**value))) {
+        bytes.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
     }
-    let mut bytes = bytes.into_bytes();
-    for (name, value) in &vector.lines {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(vector.body.as_bytes());
+    bytes.extend_from_slice(&[b"\r\n", vector.body.as_bytes()].concat());
     bytes
 }
 

@@ -36,16 +36,17 @@ fn the_layer_answers_what_a_literal_reading_of_section_13_says() {
         generate::request(),
         generate::resource(),
         generate::route(),
-        any::<bool>(),
+        any::<[bool; 2]>(),
         any::<[bool; 3]>(),
     );
     TestRunner::new(config(3_000))
         .run(
             &input,
-            |(request, resource, route, unseen_exists, choices)| {
+            |(request, resource, route, [unseen_exists, open], choices)| {
                 let world = World {
                     resource: versioned(&resource),
                     unseen_exists,
+                    write_open: open && !["GET", "HEAD"].contains(&request.method),
                 };
                 let choices = Choices::of(choices);
                 let expected = world.expected(&request, &route, &choices);
@@ -97,6 +98,8 @@ impl Choices {
 struct World {
     resource: Resource,
     unseen_exists: bool,
+    /// Is another write under way when this one comes, so that only the claim can decide?
+    write_open: bool,
 }
 
 impl World {
@@ -215,7 +218,10 @@ impl World {
         let mut sent = HttpRequest::new(Full::from("content"));
         *sent.method_mut() = method.clone();
         *sent.headers_mut() = headers(request);
-        let layer = ConditionalLayer::new(OneResource(Mutex::new(state(&self.resource))));
+        let layer = ConditionalLayer::new(OneResource {
+            state: Mutex::new(state(&self.resource)),
+            settled: !self.write_open,
+        });
         let service = layer.policy(policy(&method, route, choices)).layer(handler);
         let response = service.oneshot(sent).await.unwrap();
         let (head, body) = response.into_parts();
@@ -291,18 +297,26 @@ fn state(resource: &Resource) -> State {
     }
 }
 
-struct OneResource(Mutex<State>);
+struct OneResource {
+    state: Mutex<State>,
+    settled: bool,
+}
 
 impl OneResource {
     fn state(&self) -> State {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.clone()
     }
 }
 
 impl VersionStore for OneResource {
     fn current(&self, _: &ResourceKey) -> Answer<Result<Snapshot, StoreError>> {
-        Answer::ready(Ok(Snapshot::settled(self.state())))
+        let state = self.state();
+        Answer::ready(Ok(if self.settled {
+            Snapshot::settled(state)
+        } else {
+            Snapshot::unsettled(state)
+        }))
     }
 }
 
@@ -322,7 +336,7 @@ impl ClaimStore for OneResource {
     }
 
     fn settle(&self, _: Claim, outcome: Outcome) -> Answer<Result<Settled, StoreError>> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Outcome::Deleted => *state = State::Absent,
             Outcome::Unchanged => {}
