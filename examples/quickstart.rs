@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Router, routing::get};
 use tokio::signal::unix::{SignalKind, signal};
-use tower_conditional::{ConditionalLayer, MemoryStore, Problem};
+use tower_conditional::{ConditionalLayer, MemoryStore, Problem, Reader};
 
 #[derive(Clone)]
 struct Notes(Arc<Mutex<HashMap<u32, String>>>);
@@ -42,11 +42,15 @@ fn not_found() -> Problem {
 
 fn app() -> Router {
     let notes = HashMap::from([(1, "first draft".to_owned())]);
+    let notes = Notes(Arc::new(Mutex::new(notes)));
+    // Where the layer finds out whether a note exists that nobody has written through it yet.
+    let reads = Router::new().route("/notes/{id}", get(read));
+    let reader = Reader::new(reads.with_state(notes.clone()));
+    let conditional = ConditionalLayer::new(MemoryStore::new()).reader(reader);
     Router::new()
-        .route("/notes/{id}", get(read).put(write))
-        .route_layer(ConditionalLayer::new(MemoryStore::new()))
+        .route("/notes/{id}", get(read).put(write).route_layer(conditional))
         .fallback(|| async { not_found() })
-        .with_state(Notes(Arc::new(Mutex::new(notes))))
+        .with_state(notes)
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -76,10 +80,11 @@ mod tests {
     async fn send(
         app: &Router,
         method: &str,
+        path: &str,
         condition: Option<(&str, &str)>,
         text: &str,
     ) -> Response<Body> {
-        let mut request = Request::builder().method(method).uri("/notes/1");
+        let mut request = Request::builder().method(method).uri(path);
         if let Some((name, value)) = condition {
             request = request.header(name, value);
         }
@@ -97,10 +102,10 @@ mod tests {
     #[tokio::test]
     async fn an_unchanged_read_is_304() {
         let app = app();
-        let first = send(&app, "GET", None, "").await;
+        let first = send(&app, "GET", "/notes/1", None, "").await;
         assert_eq!(first.status(), StatusCode::OK);
         let condition = ("if-none-match", &*tag(&first));
-        let second = send(&app, "GET", Some(condition), "").await;
+        let second = send(&app, "GET", "/notes/1", Some(condition), "").await;
         assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(tag(&second), tag(&first));
     }
@@ -108,17 +113,29 @@ mod tests {
     #[tokio::test]
     async fn of_two_writes_based_on_one_read_the_second_is_refused() {
         let app = app();
-        let read = tag(&send(&app, "GET", None, "").await);
-        let alice = send(&app, "PUT", Some(("if-match", &read)), "alice").await;
-        let bob = send(&app, "PUT", Some(("if-match", &read)), "bob").await;
+        let read = tag(&send(&app, "GET", "/notes/1", None, "").await);
+        let alice = send(&app, "PUT", "/notes/1", Some(("if-match", &read)), "alice").await;
+        let bob = send(&app, "PUT", "/notes/1", Some(("if-match", &read)), "bob").await;
         assert_eq!(alice.status(), StatusCode::NO_CONTENT);
         assert_eq!(bob.status(), StatusCode::PRECONDITION_FAILED);
         assert_eq!(tag(&bob), tag(&alice), "the refusal names what is current");
     }
 
     #[tokio::test]
+    async fn a_note_is_created_only_where_there_is_none() {
+        let app = app();
+        let create = ("if-none-match", "*");
+        let there = send(&app, "PUT", "/notes/1", Some(create), "dave").await;
+        assert_eq!(there.status(), StatusCode::PRECONDITION_FAILED);
+        let new = send(&app, "PUT", "/notes/2", Some(create), "dave").await;
+        assert_eq!(new.status(), StatusCode::CREATED);
+        let again = send(&app, "PUT", "/notes/2", Some(create), "erin").await;
+        assert_eq!(again.status(), StatusCode::PRECONDITION_FAILED);
+    }
+
+    #[tokio::test]
     async fn a_write_based_on_nothing_is_refused() {
-        let answer = send(&app(), "PUT", None, "carol").await;
+        let answer = send(&app(), "PUT", "/notes/1", None, "carol").await;
         assert_eq!(answer.status(), StatusCode::PRECONDITION_REQUIRED);
     }
 }

@@ -226,8 +226,8 @@ pub fn decide(
     if let Some(field) = preconditions.if_match() {
         match if_match(&field, selected, rules) {
             Truth::Holds => {}
-            Truth::Unknown if access == Access::Write => return Decision::Probe,
-            // A read of what is not there after all is the handler's 404.
+            Truth::Unknown if access == Access::Write && rules.creates => return Decision::Probe,
+            // If it is not there after all, the handler says 404.
             Truth::Unknown => {}
             Truth::Fails(refusal) => return Decision::Refuse(refusal),
         }

@@ -22,9 +22,9 @@
 //!     *note.lock().expect("no handler panics") = text;
 //! }
 //!
+//! let conditional = ConditionalLayer::new(MemoryStore::new());
 //! let app: Router = Router::new()
-//!     .route("/note", get(read).put(write))
-//!     .route_layer(ConditionalLayer::new(MemoryStore::new()))
+//!     .route("/note", get(read).put(write).route_layer(conditional))
 //!     .with_state(Note::default());
 //! ```
 //!
@@ -83,7 +83,9 @@ pub mod runtime;
 mod short_bytes;
 pub mod store;
 
-pub use conditional::{Conditional, ConditionalLayer, RequestBody, ResponseBody, ResponseFuture};
+pub use conditional::{
+    Conditional, ConditionalLayer, Reader, RequestBody, ResponseBody, ResponseFuture,
+};
 pub use entity_tag::{EntityTag, EntityTagError};
 pub use http_date::HttpDate;
 pub use key::ResourceKey;

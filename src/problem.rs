@@ -10,6 +10,7 @@
 //! | [`Reason::Busy`] | 503 or 409, by policy | `resource-busy` |
 //! | [`Reason::DeleteInProgress`] | 503 or 409, by policy | `delete-in-progress` |
 //! | [`Reason::StoreUnavailable`] | 503 | `store-unavailable` |
+//! | [`Reason::ExistenceUnknown`] | 500 | `existence-unknown` |
 //! | [`Reason::ContentTooLarge`] | 413 | `content-too-large` |
 //! | [`Reason::ContentUnreadable`] | 400 | `content-unreadable` |
 //! | [`Reason::OutcomeUnknown`] | 500 | `outcome-unknown` |
@@ -50,6 +51,9 @@ pub enum Reason {
     ContentUnreadable,
     /// As [`Busy`](Self::Busy), and the other write is a delete.
     DeleteInProgress,
+    /// The conditions depend on whether the resource exists, the store was never told, and there is
+    /// no [`Reader`](crate::Reader) that knows.
+    ExistenceUnknown,
     /// `If-None-Match` names what is there.
     Exists,
     /// `If-Match` cannot be read.
@@ -79,6 +83,7 @@ impl Reason {
             Self::ContentTooLarge => "content-too-large",
             Self::ContentUnreadable => "content-unreadable",
             Self::DeleteInProgress => "delete-in-progress",
+            Self::ExistenceUnknown => "existence-unknown",
             Self::Exists | Self::Stale => "precondition-failed",
             Self::MalformedIfMatch => "if-match-malformed",
             Self::MalformedIfNoneMatch => "if-none-match-malformed",
@@ -96,6 +101,7 @@ impl Reason {
             Self::ContentTooLarge => "Content Too Large",
             Self::ContentUnreadable => "Content Unreadable",
             Self::DeleteInProgress => "Delete In Progress",
+            Self::ExistenceUnknown => "Existence Unknown",
             Self::Exists | Self::Stale => "Precondition Failed",
             Self::MalformedIfMatch => "If-Match Malformed",
             Self::MalformedIfNoneMatch => "If-None-Match Malformed",

@@ -38,7 +38,6 @@ pin_project! {
     enum RequestKind<B> {
         Inner { #[pin] body: B },
         Read { #[pin] body: Collected<Bytes> },
-        Empty,
     }
 }
 
@@ -54,18 +53,6 @@ impl<B> RequestBody<B> {
         Self {
             kind: RequestKind::Read { body },
         }
-    }
-
-    pub(crate) const fn empty() -> Self {
-        Self {
-            kind: RequestKind::Empty,
-        }
-    }
-}
-
-impl<B> Default for RequestBody<B> {
-    fn default() -> Self {
-        Self::empty()
     }
 }
 
@@ -85,7 +72,6 @@ where
             RequestKindProjection::Read { body } => {
                 body.poll_frame(context).map_err(|never| match never {})
             }
-            RequestKindProjection::Empty => Poll::Ready(None),
         }
     }
 
@@ -93,7 +79,6 @@ where
         match &self.kind {
             RequestKind::Inner { body } => body.is_end_stream(),
             RequestKind::Read { body } => body.is_end_stream(),
-            RequestKind::Empty => true,
         }
     }
 
@@ -101,7 +86,6 @@ where
         match &self.kind {
             RequestKind::Inner { body } => body.size_hint(),
             RequestKind::Read { body } => body.size_hint(),
-            RequestKind::Empty => SizeHint::with_exact(0),
         }
     }
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use http::header::{EXPECT, RANGE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -23,6 +22,7 @@ use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
 use super::exchange::Exchange;
+use super::reader::Reader;
 use super::respond::kept_fields;
 use crate::decision::Decision;
 use crate::policy::RequestBodies;
@@ -120,7 +120,8 @@ where
         let attempt = Attempt {
             exchange: self.exchange,
             store: self.store,
-            request: Request::from_parts(self.parts, body),
+            parts: self.parts,
+            body,
             inner: self.inner,
         };
         let answer = match attempt.run_detached().await? {
@@ -148,7 +149,8 @@ enum Ended<R> {
 struct Attempt<S, B> {
     exchange: Exchange,
     store: Arc<dyn ClaimStore>,
-    request: Request<RequestBody<B>>,
+    parts: Parts,
+    body: RequestBody<B>,
     inner: S,
 }
 
@@ -177,7 +179,7 @@ where
     }
 
     async fn run(mut self, client_left: impl Fn() -> bool) -> Result<Ended<R>, S::Error> {
-        let claimed = claim(&self.exchange, &self.store, self.request.headers()).await;
+        let claimed = claim(&self.exchange, &self.store, &self.parts.headers).await;
         let held = match claimed {
             ControlFlow::Continue(held) => held,
             ControlFlow::Break(answer) => return Ok(Ended::Answer(answer)),
@@ -187,30 +189,11 @@ where
             held.release().await;
             return Ok(Ended::Unknown);
         }
-        let refused = match self.exchange.decide(self.request.headers(), held.state()) {
-            Decision::Refuse(refusal) => Some((refusal, held.state().clone())),
-            Decision::Probe => {
-                let probe = probe_request(&self.request);
-                let Some(state) = probe_existence(self.inner.clone(), probe, held.state()).await?
-                else {
-                    held.release().await;
-                    let headers = self.request.headers();
-                    return Ok(Ended::Answer(self.exchange.unavailable(headers)));
-                };
-                match self.exchange.decide(self.request.headers(), &state) {
-                    Decision::Refuse(refusal) => Some((refusal, state)),
-                    _ => None,
-                }
-            }
-            Decision::Forward { .. } | Decision::Reuse => None,
-        };
-        if let Some((refusal, state)) = refused {
+        if let Some(answer) = refuse_claimed(&self.exchange, &self.parts, held.state()).await {
             held.release().await;
-            let headers = self.request.headers();
-            let answer = self.exchange.refuse(headers, refusal, Some(&state));
             return Ok(Ended::Answer(answer));
         }
-        let call = self.inner.call(self.request);
+        let call = self.inner.call(Request::from_parts(self.parts, self.body));
         let response = match held.time_to_finish() {
             None => call.await?,
             Some(limit) => {
@@ -222,6 +205,27 @@ where
             }
         };
         Ok(settle(&self.exchange, held, response).await)
+    }
+}
+
+/// Decides again, now that nobody can change the state any more.
+async fn refuse_claimed<R>(
+    exchange: &Exchange,
+    parts: &Parts,
+    state: &State,
+) -> Option<Response<ResponseBody<R>>> {
+    let headers = &parts.headers;
+    match exchange.decide(headers, state) {
+        Decision::Forward { .. } | Decision::Reuse => return None,
+        Decision::Refuse(refusal) => return Some(exchange.refuse(headers, refusal, Some(state))),
+        Decision::Probe => {}
+    }
+    let Some(known) = find_out(exchange.config.reader.as_ref(), parts, state).await else {
+        return Some(exchange.existence_unknown(headers));
+    };
+    match exchange.decide(headers, &known) {
+        Decision::Refuse(refusal) => Some(exchange.refuse(headers, refusal, Some(&known))),
+        _ => None,
     }
 }
 
@@ -358,40 +362,15 @@ fn creates_another<R>(exchange: &Exchange, response: &Response<R>) -> bool {
     exchange.method == Method::POST && response.status() == StatusCode::CREATED
 }
 
-/// A `GET` of the same resource, by the same principal.
-fn probe_request<B>(request: &Request<RequestBody<B>>) -> Request<RequestBody<B>> {
-    let mut probe = Request::new(RequestBody::empty());
-    *probe.uri_mut() = request.uri().clone();
-    *probe.version_mut() = request.version();
-    *probe.extensions_mut() = request.extensions().clone();
-    for (name, value) in request.headers() {
-        let of_this_request = name.as_str().starts_with("if-")
-            || name.as_str().starts_with("content-")
-            || [EXPECT, RANGE, TRANSFER_ENCODING].contains(name);
-        if !of_this_request {
-            probe.headers_mut().append(name, value.clone());
-        }
-    }
-    probe
-}
-
-/// Asks the handler whether a resource exists of which the store was never told; `None` if it
-/// cannot say.
-async fn probe_existence<S, B, R>(
-    mut inner: S,
-    probe: Request<RequestBody<B>>,
-    unseen: &State,
-) -> Result<Option<State>, S::Error>
-where
-    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
-{
-    poll_fn(|context| inner.poll_ready(context)).await?;
-    let status = inner.call(probe).await?.status();
-    Ok(match status {
+/// Asks the reader whether a resource exists of which the store was never told; `None` if nobody
+/// can say.
+async fn find_out(reader: Option<&Reader>, parts: &Parts, unseen: &State) -> Option<State> {
+    let answer = reader?.get(parts).await.ok()?;
+    match answer.status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Some(State::Absent),
-        status if status.is_server_error() => None,
-        _ => unseen.current().cloned().map(State::Present),
-    })
+        status if status.is_success() => unseen.current().cloned().map(State::Present),
+        _ => None,
+    }
 }
 
 enum Unread {

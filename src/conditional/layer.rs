@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::Conditional;
+use super::{Conditional, Reader};
 use crate::key::ResourceKey;
 use crate::policy::Policy;
 use crate::runtime::Runtime;
@@ -74,6 +74,7 @@ impl ConditionalLayer {
                 runtime,
                 policy: PolicyOf::Always(Arc::new(Policy::default())),
                 key: None,
+                reader: None,
             }),
         }
     }
@@ -122,6 +123,15 @@ impl ConditionalLayer {
         self.with(|config| config.key = Some(Arc::new(key)))
     }
 
+    /// Where to find out whether a resource exists of which the store was never told.
+    ///
+    /// Defaults to none: then a write whose conditions depend on that (`If-None-Match: *`, or
+    /// `If-Match: *` by a method that can create) is 500, type `existence-unknown`, until the
+    /// resource was written once. A [`VersionStore`] that always knows needs no reader.
+    pub fn reader(self, reader: Reader) -> Self {
+        self.with(|config| config.reader = Some(reader))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
@@ -157,6 +167,7 @@ pub(super) struct Config {
     pub(super) runtime: Runtime,
     policy: PolicyOf,
     key: Option<OfRequest<ResourceKey>>,
+    pub(super) reader: Option<Reader>,
 }
 
 impl Config {

@@ -9,6 +9,7 @@
 //! | `service.rs` | the tower service: which way a request goes |
 //! | `exchange.rs` | one request on its route: what every step needs to know |
 //! | `read.rs` | `GET` and `HEAD`: evaluate, forward, stamp |
+//! | `reader.rs` | a `GET` of a resource while a write of it is being answered |
 //! | `claimed.rs` | writes in claim mode |
 //! | `reported.rs` | writes in handler mode |
 //! | `respond.rs` | 304s, refusals, stamps |
@@ -20,6 +21,7 @@ mod exchange;
 mod future;
 mod layer;
 mod read;
+mod reader;
 mod reported;
 mod respond;
 mod service;
@@ -27,4 +29,5 @@ mod service;
 pub use self::body::{RequestBody, ResponseBody};
 pub use self::future::ResponseFuture;
 pub use self::layer::ConditionalLayer;
+pub use self::reader::Reader;
 pub use self::service::Conditional;

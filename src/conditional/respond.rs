@@ -141,6 +141,16 @@ impl Exchange {
         self.answer(headers, problem)
     }
 
+    /// The conditions of a write depend on whether the resource exists, and nobody can say.
+    pub(super) fn existence_unknown<B>(&self, headers: &HeaderMap) -> Response<ResponseBody<B>> {
+        let problem = Problem::of(Reason::ExistenceUnknown, StatusCode::INTERNAL_SERVER_ERROR)
+            .with_detail(
+                "Whether the resource exists cannot be found out: the layer has no reader for it, \
+                 or the reader failed. Nothing was changed.",
+            );
+        self.answer(headers, problem)
+    }
+
     pub(super) fn content_too_large<B>(
         &self,
         headers: &HeaderMap,
