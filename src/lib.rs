@@ -75,6 +75,7 @@ pub mod decision;
 pub mod entity_tag;
 mod http_date;
 pub mod key;
+pub mod observe;
 pub mod policy;
 pub mod precondition;
 pub mod problem;

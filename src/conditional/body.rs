@@ -114,7 +114,7 @@ pin_project! {
     enum ResponseKind<B> {
         Inner { #[pin] body: B },
         // Settles the claims of its write when it ends.
-        Settling { #[pin] body: B, end: Settling },
+        Settling { #[pin] body: B, end: Box<Settling> },
         Full { bytes: Bytes },
         // Whole, trailers included.
         Read { #[pin] body: Collected<Bytes> },
@@ -137,9 +137,12 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(super) const fn settling(body: B, end: Settling) -> Self {
+    pub(super) fn settling(body: B, end: Settling) -> Self {
         Self {
-            kind: ResponseKind::Settling { body, end },
+            kind: ResponseKind::Settling {
+                body,
+                end: Box::new(end),
+            },
         }
     }
 

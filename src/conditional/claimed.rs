@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -18,6 +19,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::claims::Claims;
 use super::exchange::Exchange;
 use super::reader::Reader;
+use super::refuse::Stop;
 use super::respond::{add_validators, kept_fields};
 use super::settling::Settling;
 use super::upload::{Unread, read_body};
@@ -44,27 +46,21 @@ pub(super) struct Write<S, B> {
 
 impl<S, B> Write<S, B> {
     /// Refuses at once what can be refused at once: no upload, no claim, no task.
-    pub(super) fn refuse_at_once<R>(&self) -> Option<Response<ResponseBody<R>>> {
-        let headers = &self.parts.headers;
-        if let Some(refusal) = self.exchange.refuse_unseen(headers) {
-            return Some(self.exchange.refuse(headers, refusal, None));
+    pub(super) fn refuse_at_once<R>(&self) -> Option<Stop<R>> {
+        if let Some(refusal) = self.exchange.refuse_unseen(&self.parts.headers) {
+            return Some(Stop::Refuse(refusal, None));
         }
         let known = self.store.current(&self.exchange.key).try_ready().ok()?;
-        self.refuse_known(&known.ok()?)
+        self.refuse_known(known.ok()?)
     }
 
     /// Only an optimisation: the claim decides. An open write may yet change everything.
-    fn refuse_known<R>(&self, snapshot: &Snapshot) -> Option<Response<ResponseBody<R>>> {
+    fn refuse_known<R>(&self, snapshot: Snapshot) -> Option<Stop<R>> {
         if !snapshot.settled {
             return None;
         }
-        let headers = &self.parts.headers;
-        match self.exchange.decide(headers, &snapshot.state) {
-            Decision::Refuse(refusal) => Some(self.exchange.refuse(
-                headers,
-                refusal,
-                Some(&snapshot.state),
-            )),
+        match self.exchange.decide(&self.parts.headers, &snapshot.state) {
+            Decision::Refuse(refusal) => Some(Stop::Refuse(refusal, Some(snapshot.state))),
             _ => None,
         }
     }
@@ -89,8 +85,8 @@ where
         {
             match self.store.current(&self.exchange.key).await {
                 Ok(snapshot) => {
-                    if let Some(refusal) = self.refuse_known(&snapshot) {
-                        return Ok(refusal);
+                    if let Some(stop) = self.refuse_known(snapshot) {
+                        return Ok(self.exchange.stopped(&self.parts, stop).await);
                     }
                 }
                 Err(_) => return Ok(self.exchange.unavailable(&self.parts.headers)),
@@ -117,24 +113,21 @@ where
             body,
             inner: self.inner,
         };
-        let answer = match attempt.run_detached().await? {
-            Ended::Answer(answer) => answer,
-            Ended::Conflict(current) => exchange.late_conflict(&kept, current.as_ref()),
-            Ended::Unknown => exchange.outcome_unknown(&kept),
-        };
-        if exchange.is_warned(&kept) {
-            return Ok(Exchange::warn(answer));
+        let runtime = exchange.config.runtime.clone();
+        match runtime.detach(|client| attempt.run(client)).await {
+            Some(answer) => answer,
+            // A handler that panics takes its task along; its claim was abandoned on the way down.
+            None => Ok(exchange.outcome_unknown(&kept)),
         }
-        Ok(answer)
     }
 }
 
-/// How a claimed write ended.
+/// How the handler of a claimed write ended.
 enum Ended<R> {
     Answer(Response<ResponseBody<R>>),
     /// The handler itself saw a conflict, and wrote nothing.
     Conflict(Option<Representation>),
-    /// The handler never answered, or answered when its claim was no longer its own.
+    /// It answered when its claim was no longer its own.
     Unknown,
 }
 
@@ -155,30 +148,26 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     R: Send + 'static,
 {
-    /// Runs where a client that leaves cannot stop it, if there is such a place.
-    async fn run_detached(self) -> Result<Ended<R>, S::Error> {
-        let runtime = self.exchange.config.runtime.clone();
-        let ended = runtime.detach(|client| self.run(client)).await;
-        // A handler that panics takes its task along; its claim was abandoned on the way down.
-        ended.unwrap_or(Ok(Ended::Unknown))
-    }
-
-    async fn run(mut self, client: Client) -> Result<Ended<R>, S::Error> {
+    async fn run(mut self, client: Client) -> Result<Response<ResponseBody<R>>, S::Error> {
         let others = self.exchange.policy.others(&self.parts, &self.exchange.key);
         let headers = &self.parts.headers;
+        let asked = Instant::now();
         let claims = match Claims::take(&self.exchange, &self.store, headers, others).await {
             ControlFlow::Continue(claims) => claims,
-            ControlFlow::Break(answer) => return Ok(Ended::Answer(answer)),
+            ControlFlow::Break(stop) => return Ok(self.exchange.stopped(&self.parts, stop).await),
         };
+        self.exchange.waited = asked.elapsed();
         if client.has_left() {
             // It left while it waited: its write must not happen after all.
             claims.release().await;
-            return Ok(Ended::Unknown);
+            return Ok(Response::new(ResponseBody::default()));
         }
-        if let Some(answer) = refuse_claimed(&self.exchange, &self.parts, claims.state()).await {
+        if let Some(stop) = refuse_claimed(&self.exchange, &self.parts, claims.state()).await {
             claims.release().await;
-            return Ok(Ended::Answer(answer));
+            return Ok(self.exchange.stopped(&self.parts, stop).await);
         }
+        let kept = kept_fields(&self.parts.headers);
+        let parts = self.exchange.reads_back().then(|| self.parts.clone());
         let call = self.inner.call(Request::from_parts(self.parts, self.body));
         let response = match claims.time_to_finish() {
             None => call.await?,
@@ -186,31 +175,37 @@ where
                 let runtime = self.exchange.config.runtime.clone();
                 match runtime.within(limit, call).await {
                     Some(answer) => answer?,
-                    None => return Ok(Ended::Unknown),
+                    None => return Ok(self.exchange.outcome_unknown(&kept)),
                 }
             }
         };
-        Ok(settle(&self.exchange, claims, response).await)
+        match settle(&self.exchange, claims, response).await {
+            Ended::Answer(answer) => Ok(answer),
+            Ended::Conflict(current) => {
+                let answer = self.exchange.late_conflict(&kept, parts.as_ref(), current);
+                match answer {
+                    Ok(answer) => Ok(answer),
+                    Err(reading) => Ok(reading.await),
+                }
+            }
+            Ended::Unknown => Ok(self.exchange.outcome_unknown(&kept)),
+        }
     }
 }
 
 /// Decides again, now that nobody can change the state any more.
-async fn refuse_claimed<R>(
-    exchange: &Exchange,
-    parts: &Parts,
-    state: &State,
-) -> Option<Response<ResponseBody<R>>> {
+async fn refuse_claimed<R>(exchange: &Exchange, parts: &Parts, state: &State) -> Option<Stop<R>> {
     let headers = &parts.headers;
     match exchange.decide(headers, state) {
         Decision::Forward { .. } | Decision::Reuse => return None,
-        Decision::Refuse(refusal) => return Some(exchange.refuse(headers, refusal, Some(state))),
+        Decision::Refuse(refusal) => return Some(Stop::Refuse(refusal, Some(state.clone()))),
         Decision::Probe => {}
     }
     let Some(known) = find_out(exchange.config.reader.as_ref(), parts, state).await else {
-        return Some(exchange.existence_unknown(headers));
+        return Some(Stop::Answer(exchange.existence_unknown(headers)));
     };
     match exchange.decide(headers, &known) {
-        Decision::Refuse(refusal) => Some(exchange.refuse(headers, refusal, Some(&known))),
+        Decision::Refuse(refusal) => Some(Stop::Refuse(refusal, Some(known))),
         _ => None,
     }
 }
@@ -230,9 +225,18 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
     if exchange.policy.settle_at == SettleAt::BodyEnd && !conflict {
         return Ended::Answer(settle_at_body_end(exchange, claims, outcome, head, body));
     }
+    let base = claims
+        .state()
+        .current()
+        .and_then(|current| current.version.clone());
     let settled = claims.settle(outcome).await;
     let mut response = head.map(|()| ResponseBody::inner(body));
     let success = response.status().is_success();
+    let new = match &settled {
+        Some(Settled::Done(state)) if outcome != Outcome::Unchanged => state.current(),
+        _ => None,
+    };
+    let new = new.and_then(|current| current.version.clone());
     match (report, settled) {
         (Some(Report::Conflict { current }), _) => return Ended::Conflict(current),
         (_, Some(Settled::Fenced(_))) if success => return Ended::Unknown,
@@ -243,6 +247,8 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
         }
         _ => {}
     }
+    exchange.warn(&mut response);
+    exchange.tell(&response, base.as_ref(), new.as_ref());
     Ended::Answer(response)
 }
 
@@ -262,9 +268,15 @@ fn settle_at_body_end<R>(
             add_validators(trailers, current);
         }
     };
+    let base = claims
+        .state()
+        .current()
+        .and_then(|current| current.version.clone());
     let end = Settling::new(claims, outcome, stamp);
     let mut response = head.map(|()| ResponseBody::settling(body, end));
     response.headers_mut().remove(CONTENT_LENGTH);
+    exchange.warn(&mut response);
+    exchange.tell(&response, base.as_ref(), None);
     response
 }
 
@@ -276,7 +288,7 @@ fn creates_another<R>(exchange: &Exchange, response: &Response<R>) -> bool {
 /// Asks the reader whether a resource exists of which the store was never told; `None` if nobody
 /// can say.
 async fn find_out(reader: Option<&Reader>, parts: &Parts, unseen: &State) -> Option<State> {
-    let answer = reader?.get(parts).await.ok()?;
+    let answer = reader?.get(parts, 0).await.ok()?;
     match answer.status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Some(State::Absent),
         status if status.is_success() => unseen.current().cloned().map(State::Present),

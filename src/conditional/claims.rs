@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method};
 
-use super::body::ResponseBody;
 use super::exchange::Exchange;
 use super::held::Held;
+use super::refuse::{Step, Stop};
 use crate::decision::Decision;
 use crate::key::ResourceKey;
 use crate::store::{ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, State};
@@ -33,32 +33,32 @@ impl Claims {
         store: &Arc<dyn ClaimStore>,
         headers: &HeaderMap,
         mut others: Vec<ResourceKey>,
-    ) -> ControlFlow<Response<ResponseBody<R>>, Self> {
+    ) -> Step<Self, R> {
         others.sort_unstable();
         others.dedup();
         others.retain(|key| *key != exchange.key);
         let after = others.split_off(others.partition_point(|key| *key < exchange.key));
 
         let mut held = Vec::new();
-        if let ControlFlow::Break(answer) =
+        if let ControlFlow::Break(stop) =
             take_others(exchange, store, headers, others, &mut held).await
         {
             release(held).await;
-            return ControlFlow::Break(answer);
+            return ControlFlow::Break(stop);
         }
         let own = match take_own(exchange, store, headers).await {
             ControlFlow::Continue(own) => own,
-            ControlFlow::Break(answer) => {
+            ControlFlow::Break(stop) => {
                 release(held).await;
-                return ControlFlow::Break(answer);
+                return ControlFlow::Break(stop);
             }
         };
-        if let ControlFlow::Break(answer) =
+        if let ControlFlow::Break(stop) =
             take_others(exchange, store, headers, after, &mut held).await
         {
             own.release().await;
             release(held).await;
-            return ControlFlow::Break(answer);
+            return ControlFlow::Break(stop);
         }
         ControlFlow::Continue(Self { own, others: held })
     }
@@ -112,7 +112,7 @@ async fn take_others<R>(
     headers: &HeaderMap,
     keys: Vec<ResourceKey>,
     held: &mut Vec<Held>,
-) -> ControlFlow<Response<ResponseBody<R>>> {
+) -> Step<(), R> {
     let options = ClaimOptions {
         intent: Intent::Write,
         ..options(exchange)
@@ -124,10 +124,16 @@ async fn take_others<R>(
             Ok(Claimed::Busy {
                 retry_after,
                 holder,
-            }) => return ControlFlow::Break(exchange.busy(headers, retry_after, holder)),
+            }) => {
+                return ControlFlow::Break(Stop::Answer(exchange.busy(
+                    headers,
+                    retry_after,
+                    holder,
+                )));
+            }
             // Nothing fails an unconditional claim but a store that is broken.
             Ok(Claimed::Failed(_)) | Err(_) => {
-                return ControlFlow::Break(exchange.unavailable(headers));
+                return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers)));
             }
         }
     }
@@ -138,7 +144,7 @@ async fn take_own<R>(
     exchange: &Exchange,
     store: &Arc<dyn ClaimStore>,
     headers: &HeaderMap,
-) -> ControlFlow<Response<ResponseBody<R>>, Held> {
+) -> Step<Held, R> {
     let mut condition = match exchange.if_match(headers) {
         Condition::Unconditional => exchange.if_none_match(headers),
         if_match => if_match,
@@ -155,17 +161,27 @@ async fn take_own<R>(
             Ok(Claimed::Busy {
                 retry_after,
                 holder,
-            }) => return ControlFlow::Break(exchange.busy(headers, retry_after, holder)),
-            Err(_) => return ControlFlow::Break(exchange.unavailable(headers)),
+            }) => {
+                return ControlFlow::Break(Stop::Answer(exchange.busy(
+                    headers,
+                    retry_after,
+                    holder,
+                )));
+            }
+            Err(_) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
         };
         if let Decision::Refuse(refusal) = exchange.decide(headers, &state) {
-            return ControlFlow::Break(exchange.refuse(headers, refusal, Some(&state)));
+            return ControlFlow::Break(Stop::Refuse(refusal, Some(state)));
         }
         // The handler is to say 404 of a resource that is missing: it may, for as long as the
         // resource stays missing.
         condition = exactly(&state);
     }
-    ControlFlow::Break(exchange.busy(headers, Duration::ZERO, Intent::Write))
+    ControlFlow::Break(Stop::Answer(exchange.busy(
+        headers,
+        Duration::ZERO,
+        Intent::Write,
+    )))
 }
 
 fn options(exchange: &Exchange) -> ClaimOptions {

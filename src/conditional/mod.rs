@@ -15,7 +15,8 @@
 //! | `settling.rs` | claims that are settled at the end of a body |
 //! | `upload.rs` | reading the content of a request |
 //! | `reported.rs` | writes in handler mode |
-//! | `respond.rs` | 304s, refusals, stamps |
+//! | `refuse.rs` | refusals, with the current resource |
+//! | `respond.rs` | other answers of the layer, and stamps |
 //! | `render.rs` | problems, as answers |
 //! | `future.rs`, `body.rs` | the response future and the bodies |
 
@@ -28,6 +29,7 @@ mod held;
 mod layer;
 mod read;
 mod reader;
+mod refuse;
 mod render;
 mod reported;
 mod respond;

@@ -28,7 +28,7 @@ pub(super) struct Settling {
 }
 
 enum State {
-    Open(Claims, Outcome),
+    Open(Box<Claims>, Outcome),
     /// Between two states, and after a failure.
     Closed,
     Settling(BoxFuture<'static, Option<Settled>>),
@@ -42,7 +42,7 @@ impl Settling {
         stamp: impl FnOnce(&Settled, &mut HeaderMap) + Send + Sync + 'static,
     ) -> Self {
         Self {
-            state: State::Open(claims, outcome),
+            state: State::Open(Box::new(claims), outcome),
             stamp: Some(Box::new(stamp)),
             last: None,
             trailers: HeaderMap::new(),

@@ -228,6 +228,7 @@ fn headers(request: &Request) -> HeaderMap {
 
 fn rules(route: &Route) -> Rules {
     Rules {
+        existence: None,
         required: route.required,
         malformed_is_bad_request: route.malformed_is_bad_request,
         creates: route.creates,
