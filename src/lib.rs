@@ -86,6 +86,8 @@ pub mod report;
 pub mod runtime;
 mod short_bytes;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use conditional::{
     Conditional, ConditionalLayer, Reader, RequestBody, ResponseBody, ResponseFuture,

@@ -4,4 +4,6 @@ mod memory_queue;
 mod memory_store;
 mod oracle;
 mod readme;
+mod store_contract;
 mod support;
+mod toy_store;
