@@ -1,1 +1,4 @@
+//! One binary for all integration tests: a module for each behaviour.
 
+#[cfg(feature = "redis")]
+mod redis;
