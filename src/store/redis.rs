@@ -40,7 +40,7 @@
 //!   row of an earlier one gets a fresh version when it is next touched. So each restart and each
 //!   failover changes every tag, once; a spurious conflict, never a lost update. Nobody has to bump
 //!   an epoch by hand. (The id is asked for in the same round trip, at most once a second for each
-//!   process.) A restart is also the way to change all tags after the *data* were restored from a
+//!   process; on a cluster each time.) A restart is also the way to change all tags after the *data* were restored from a
 //!   backup.
 //! - **An open claim may be forgotten.** A second writer is then granted the claim while the first
 //!   is still running: the one case in which this store cannot prevent a lost update. It takes a
@@ -64,16 +64,18 @@
 //! not first come first served.
 
 mod connection;
+mod link;
 mod nonce;
 mod script;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, IntoConnectionInfo, ProtocolVersion};
+use redis::IntoConnectionInfo;
 use tokio::time::Instant;
 
 use self::connection::Connection;
+use self::link::Server;
 use self::nonce::Nonces;
 use self::script::{CLAIM, CURRENT, Reply, SETTLE, Script, Verdict};
 use super::{
@@ -201,23 +203,42 @@ impl RedisStore {
     /// assert!(RedisStore::new("http://127.0.0.1/", RedisOptions::new()).is_err());
     /// ```
     pub fn new(server: impl IntoConnectionInfo, options: RedisOptions) -> Result<Self, StoreError> {
-        let server = server
-            .into_connection_info()
-            .map_err(StoreError::not_applied)?;
-        // The third version of the protocol tells when the server hangs up on an idle connection.
-        let settings = server.redis_settings().clone();
-        let server = server.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
-        let connection = Connection::new(
-            Client::open(server).map_err(StoreError::not_applied)?,
-            format!("{}:schema", options.prefix),
-            options.connect_timeout,
-            options.response_timeout,
-        );
-        Ok(Self(Arc::new(Inner {
-            connection,
+        let server = Server::one(server, &options).map_err(StoreError::not_applied)?;
+        Ok(Self::over(server, options))
+    }
+
+    /// A store on the cluster that some of its nodes lead to. Connects as [`new`](Self::new) does.
+    ///
+    /// The driver sends a request again that was redirected or interrupted. So every failure but the
+    /// one to connect is [`StoreError::Unknown`]; and a claim that was granted twice to one request
+    /// looks like somebody else's, and ends with its lease.
+    ///
+    /// # Errors
+    ///
+    /// If the nodes are not the addresses of one cluster.
+    ///
+    /// ```
+    /// use tower_conditional::store::redis::{RedisOptions, RedisStore};
+    ///
+    /// let nodes = ["redis://10.0.0.1/", "redis://10.0.0.2/"];
+    /// assert!(RedisStore::cluster(nodes, RedisOptions::new()).is_ok());
+    /// ```
+    #[cfg(feature = "redis-cluster")]
+    pub fn cluster<A: IntoConnectionInfo>(
+        nodes: impl IntoIterator<Item = A>,
+        options: RedisOptions,
+    ) -> Result<Self, StoreError> {
+        let server = Server::cluster(nodes, &options).map_err(StoreError::not_applied)?;
+        Ok(Self::over(server, options))
+    }
+
+    fn over(server: Server, options: RedisOptions) -> Self {
+        let schema_key = format!("{}:schema", options.prefix);
+        Self(Arc::new(Inner {
+            connection: Connection::new(server, schema_key, options.connect_timeout),
             nonces: Nonces::new(),
             options,
-        })))
+        }))
     }
 
     /// The same, and asks the server whether all is well: a service had better not start if it is

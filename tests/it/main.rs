@@ -1,4 +1,4 @@
-//! One binary for all integration tests: a module for each behaviour.
+//! Tests of the library as its users see it: one module for each behaviour.
 
 #[cfg(feature = "redis")]
 mod redis;

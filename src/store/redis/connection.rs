@@ -9,12 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::aio::{MultiplexedConnection, SendError};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, PushInfo, PushKind, RedisError,
-    ServerErrorKind,
-};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
+use super::link::{Link, Server};
 use super::script::{Answered, Reply, Script};
 use crate::store::StoreError;
 
@@ -27,10 +24,9 @@ const ERA_BELIEVED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    client: Client,
+    server: Server,
     schema_key: String,
     connect_timeout: Duration,
-    response_timeout: Duration,
     live: RwLock<Option<Arc<Live>>>,
     /// Held by who opens a connection; the error of the last attempt.
     opening: tokio::sync::Mutex<Option<RedisError>>,
@@ -40,24 +36,18 @@ pub(super) struct Connection {
 
 /// A connection that worked when it was opened.
 struct Live {
-    connection: MultiplexedConnection,
+    link: Link,
     /// Set when the server hangs up, also while nothing is under way.
     closed: Arc<AtomicBool>,
     era: Mutex<Option<(Instant, String)>>,
 }
 
 impl Connection {
-    pub(super) fn new(
-        client: Client,
-        schema_key: String,
-        connect_timeout: Duration,
-        response_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(server: Server, schema_key: String, connect_timeout: Duration) -> Self {
         Self {
-            client,
+            server,
             schema_key,
             connect_timeout,
-            response_timeout,
             live: RwLock::new(None),
             opening: tokio::sync::Mutex::new(None),
             failed_attempts: AtomicU64::new(0),
@@ -98,7 +88,8 @@ impl Connection {
         }
         match answered {
             Ok(answered) => {
-                if era.is_empty() {
+                // The nodes of a cluster have eras of their own: there it is asked each time.
+                if era.is_empty() && live.link.is_one_server() {
                     live.remember_era(asked, &answered.1);
                 }
                 Reply::read(&answered).map_err(StoreError::unknown)
@@ -107,14 +98,14 @@ impl Connection {
                 if is_broken(&error) {
                     self.discard(&live);
                 }
-                Err(told_apart(error))
+                Err(told_apart(error, &live.link))
             }
         }
     }
 
     async fn ask<T: FromRedisValue>(&self, live: &Live, command: &Cmd) -> Result<T, RedisError> {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        command.query_async(&mut live.connection.clone()).await
+        live.link.ask(command).await
     }
 
     /// The connection, opened by whoever comes first; the others wait for that one attempt.
@@ -168,20 +159,8 @@ impl Connection {
 
     async fn open(&self) -> Result<Live, RedisError> {
         let closed = Arc::new(AtomicBool::new(false));
-        let hang_up = Arc::clone(&closed);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout))
-            .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    hang_up.store(true, Ordering::Release);
-                }
-                Ok::<(), SendError>(())
-            });
-        let client = &self.client;
-        let connection = client.get_multiplexed_async_connection_with_config(&config);
         let live = Live {
-            connection: connection.await?,
+            link: self.server.open(Arc::clone(&closed)).await?,
             closed,
             era: Mutex::new(None),
         };
@@ -245,10 +224,13 @@ fn is_broken(error: &RedisError) -> bool {
 }
 
 /// A server that refuses has changed nothing: the writes of a script are its last step. Anything else
-/// leaves open whether the script ran.
-fn told_apart(error: RedisError) -> StoreError {
+/// leaves open whether the script ran. So does a refusal by a cluster, whose driver tries again: it
+/// may have answered the second attempt.
+fn told_apart(error: RedisError, link: &Link) -> StoreError {
     match error.kind() {
-        ErrorKind::Server(_) | ErrorKind::Extension => StoreError::not_applied(error),
+        ErrorKind::Server(_) | ErrorKind::Extension if link.is_one_server() => {
+            StoreError::not_applied(error)
+        }
         _ => StoreError::unknown(error),
     }
 }

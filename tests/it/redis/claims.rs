@@ -208,11 +208,33 @@ async fn a_holder_can_settle_only_once() {
         return;
     };
     let store = server.store();
-    let held = claim(&store, &key("/one"), at_once()).await;
-    let again = held.clone();
-    let state = settle(&store, held, Outcome::Written).await;
-    let settled = store.settle(again, Outcome::Deleted).await.unwrap();
-    assert_eq!(settled, Settled::Fenced(state));
+    for first in [Outcome::Unchanged, Outcome::Deleted, Outcome::Written] {
+        let held = claim(&store, &key("/one"), at_once()).await;
+        let again = held.clone();
+        let state = settle(&store, held, first).await;
+        let settled = store.settle(again, Outcome::Written).await.unwrap();
+        assert_eq!(settled, Settled::Fenced(state), "after {first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_holder_cannot_settle_the_claim_of_the_next() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = server.store();
+    let gone = claim(&store, &key("/gone"), at_once()).await;
+    settle(&store, gone, Outcome::Deleted).await;
+    // Neither changes anything, so that only the token tells the claims apart.
+    for name in ["/gone", "/unseen"] {
+        let held = claim(&store, &key(name), at_once()).await;
+        let again = held.clone();
+        settle(&store, held, Outcome::Unchanged).await;
+        let next = claim(&store, &key(name), at_once()).await;
+        let settled = store.settle(again, Outcome::Written).await.unwrap();
+        assert!(matches!(settled, Settled::Fenced(_)), "{settled:?}");
+        settle(&store, next, Outcome::Unchanged).await;
+    }
 }
 
 #[tokio::test]
@@ -267,4 +289,20 @@ async fn tokens_rise_when_the_row_was_lost() {
     }
     assert!(tokens.is_sorted(), "{tokens:?}");
     assert_eq!(tokens.iter().collect::<HashSet<_>>().len(), 5);
+}
+
+#[tokio::test]
+async fn a_token_that_is_granted_twice_still_fences() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = server.store();
+    let late = claim(&store, &key("/one"), at_once()).await;
+    // The server loses the claim, and its clock goes back to the very microsecond.
+    server.ask::<()>("FLUSHALL");
+    let _next = claim(&store, &key("/one"), at_once()).await;
+    let same = format!("HSET conditional:row:/one token {}", late.token());
+    server.ask::<()>(&same);
+    let settled = store.settle(late, Outcome::Written).await.unwrap();
+    assert!(matches!(settled, Settled::Fenced(_)), "{settled:?}");
 }

@@ -3,18 +3,22 @@
 use super::server::Server;
 use super::*;
 
-#[tokio::test]
-async fn keys_with_braces_work_on_a_cluster_and_stay_apart() {
-    let Some(server) = Server::start(&["--cluster-enabled", "yes"]) else {
-        return;
-    };
-    server.ask::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
+async fn until_formed(server: &Server) {
     while !server
         .ask::<String>("CLUSTER INFO")
         .contains("cluster_state:ok")
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn keys_with_braces_work_on_a_cluster_and_stay_apart() {
+    let Some(server) = Server::start(&["--cluster-enabled", "yes"]) else {
+        return;
+    };
+    server.ask::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
+    until_formed(&server).await;
     let store = server.store();
     let mut expected = vec!["conditional:schema".to_owned()];
     for name in [
@@ -40,4 +44,35 @@ async fn keys_with_braces_work_on_a_cluster_and_stay_apart() {
     keys.sort();
     expected.sort();
     assert_eq!(keys, expected);
+}
+
+#[cfg(feature = "redis-cluster")]
+#[tokio::test]
+async fn a_cluster_is_followed_to_the_server_that_has_the_slot() {
+    use tower_conditional::store::redis::RedisOptions;
+
+    let start = || Server::start(&["--cluster-enabled", "yes"]);
+    let (Some(one), Some(two)) = (start(), start()) else {
+        return;
+    };
+    one.ask::<()>("CLUSTER ADDSLOTSRANGE 0 8191");
+    two.ask::<()>("CLUSTER ADDSLOTSRANGE 8192 16383");
+    one.ask::<()>(&format!("CLUSTER MEET 127.0.0.1 {}", two.port));
+    until_formed(&one).await;
+    until_formed(&two).await;
+
+    let store = RedisStore::cluster([one.url()], RedisOptions::new()).unwrap();
+    store.health_check().await.unwrap();
+    for n in 0..20 {
+        let key = key(&format!("/{n}"));
+        let written = write(&store, &key).await;
+        let again = Snapshot::settled(written);
+        assert_eq!(current(&store, &key).await, again);
+    }
+    assert!(one.ask::<u64>("DBSIZE") > 0 && two.ask::<u64>("DBSIZE") > 0);
+
+    // One script, one row, one round trip: also when the server is not the first one asked.
+    let asked = store.round_trips();
+    write(&store, &key("/19")).await;
+    assert_eq!(store.round_trips() - asked, 2);
 }

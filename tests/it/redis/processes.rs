@@ -28,14 +28,23 @@ async fn a_writer_process() {
     let store = RedisStore::new(url.clone(), options).unwrap();
     let client = redis::Client::open(url).unwrap();
     loop {
-        if let Some(number) = increment(&store, &client).await {
-            println!("\nacknowledged {number}");
+        match increment(&store, &client).await {
+            Some(Ended::Acknowledged(number)) => println!("\nacknowledged {number}"),
+            Some(Ended::Refused) => println!("\nrefused"),
+            None => {}
         }
     }
 }
 
-/// One conditional write as the layer makes it; the number, if it was acknowledged.
-async fn increment(store: &RedisStore, client: &redis::Client) -> Option<u64> {
+enum Ended {
+    /// And this is the number that it wrote.
+    Acknowledged(u64),
+    /// Another was faster.
+    Refused,
+}
+
+/// One conditional write as the layer makes it; `None` if the server was away, or a write under way.
+async fn increment(store: &RedisStore, client: &redis::Client) -> Option<Ended> {
     let key = key("/counter");
     let mut data = client.get_multiplexed_async_connection().await.ok()?;
     let before = store.current(&key).await.ok()?;
@@ -50,15 +59,15 @@ async fn increment(store: &RedisStore, client: &redis::Client) -> Option<u64> {
         lease: Duration::from_millis(500),
         intent: Intent::Write,
     };
-    let Ok(Claimed::Granted(claim)) = store.claim(&key, &condition, options).await else {
-        return None;
+    let Claimed::Granted(claim) = store.claim(&key, &condition, options).await.ok()? else {
+        return Some(Ended::Refused);
     };
     // What the layer does: the handler ends before its lease, or its outcome is unknown.
     let limit = claim.lease()? / 2;
     let write = data.set::<_, _, ()>("data", number);
     tokio::time::timeout(limit, write).await.ok()?.ok()?;
     let settled = store.settle(claim, Outcome::Written).await.ok()?;
-    matches!(settled, Settled::Done(_)).then_some(number)
+    matches!(settled, Settled::Done(_)).then_some(Ended::Acknowledged(number))
 }
 
 struct Writer {
@@ -66,7 +75,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(server: &Server, acknowledged: &mpsc::Sender<u64>) -> Self {
+    fn start(server: &Server, ended: &mpsc::Sender<Ended>) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args([
                 "redis::processes::a_writer_process",
@@ -79,11 +88,13 @@ impl Writer {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let acknowledged = acknowledged.clone();
+        let ended = ended.clone();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some(number) = line.strip_prefix("acknowledged ") {
-                    let _ = acknowledged.send(number.parse().unwrap());
+                if line == "refused" {
+                    let _ = ended.send(Ended::Refused);
+                } else if let Some(number) = line.strip_prefix("acknowledged ") {
+                    let _ = ended.send(Ended::Acknowledged(number.parse().unwrap()));
                 }
             }
         });
@@ -100,43 +111,58 @@ impl Drop for Writer {
 }
 
 struct History {
-    acknowledged: mpsc::Receiver<u64>,
-    seen: HashSet<u64>,
+    ended: mpsc::Receiver<Ended>,
+    acknowledged: HashSet<u64>,
+    refused: usize,
 }
 
 impl History {
     /// Waits for `count` more acknowledged writes.
     #[track_caller]
     fn wait_for(&mut self, count: usize) {
-        for _ in 0..count {
-            let number = self.acknowledged.recv_timeout(Duration::from_secs(60));
-            let number = number.expect("nothing is acknowledged any more");
-            assert!(self.seen.insert(number), "two writes made {number}");
+        let enough = self.acknowledged.len() + count;
+        while self.acknowledged.len() < enough {
+            let ended = self.ended.recv_timeout(Duration::from_secs(60));
+            self.note(ended.expect("nothing is acknowledged any more"));
         }
     }
 
-    /// No acknowledged write is missing from the data.
+    #[track_caller]
+    fn note(&mut self, ended: Ended) {
+        match ended {
+            Ended::Acknowledged(number) => {
+                assert!(self.acknowledged.insert(number), "two writes made {number}");
+            }
+            Ended::Refused => self.refused += 1,
+        }
+    }
+
+    /// No acknowledged write is missing from the data, and the writers did meet.
     #[track_caller]
     fn check(mut self, server: &Server, writers: Vec<Writer>) {
         drop(writers);
-        for number in self.acknowledged.try_iter() {
-            assert!(self.seen.insert(number), "two writes made {number}");
+        while let Ok(ended) = self.ended.try_recv() {
+            self.note(ended);
         }
         let data: u64 = server.ask("GET data");
-        let newest = self.seen.iter().max().copied();
+        let newest = self.acknowledged.iter().max().copied();
         assert!(
             newest <= Some(data),
             "{newest:?} acknowledged, {data} there"
         );
-        assert!(self.seen.len() as u64 <= data);
+        assert!(self.refused > 0, "nobody raced");
     }
 }
 
-fn start(server: &Server, count: usize) -> (History, mpsc::Sender<u64>, Vec<Writer>) {
-    let (sender, acknowledged) = mpsc::channel();
+fn start(server: &Server, count: usize) -> (History, mpsc::Sender<Ended>, Vec<Writer>) {
+    let (sender, ended) = mpsc::channel();
     let writers = (0..count).map(|_| Writer::start(server, &sender)).collect();
-    let seen = HashSet::new();
-    (History { acknowledged, seen }, sender, writers)
+    let history = History {
+        ended,
+        acknowledged: HashSet::new(),
+        refused: 0,
+    };
+    (history, sender, writers)
 }
 
 #[test]
