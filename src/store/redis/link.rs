@@ -24,7 +24,7 @@ pub(super) struct Server {
 
 enum Address {
     #[cfg(feature = "redis-cluster")]
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
     One(Client),
 }
 
@@ -56,7 +56,8 @@ impl Server {
             .connection_timeout(options.connect_timeout)
             .response_timeout(options.response_timeout)
             .build()?;
-        Ok(Self::new(Address::Cluster(client), options))
+        let address = Address::Cluster(Box::new(client));
+        Ok(Self::new(address, options))
     }
 
     const fn new(address: Address, options: &RedisOptions) -> Self {

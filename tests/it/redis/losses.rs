@@ -218,3 +218,17 @@ async fn a_promotion_is_noticed_on_a_connection_that_survives_it() {
     assert!(after.settled);
     assert!(store.round_trips() > asked);
 }
+
+#[tokio::test]
+async fn a_server_that_was_demoted_is_not_even_read_from() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = server.store();
+    write(&store, &key("/one")).await;
+    current(&store, &key("/one")).await;
+    // It would answer a plain read, with what it had.
+    server.ask::<()>("REPLICAOF 127.0.0.1 1");
+    let read = store.current(&key("/one")).await;
+    assert!(matches!(read, Err(StoreError::NotApplied(_))), "{read:?}");
+}

@@ -36,6 +36,7 @@ async fn a_writer_process() {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Ended {
     /// And this is the number that it wrote.
     Acknowledged(u64),

@@ -151,3 +151,26 @@ async fn another_layout_is_refused_at_the_start() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn the_commands_that_the_documentation_lists_are_enough() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    server.ask::<()>(
+        "ACL SETUSER shop on >secret ~shop:* -@all +eval +evalsha +set +hmget +hset +pttl \
+         +pexpire +persist +time +info",
+    );
+    let url = server.url().replace("://", "://shop:secret@");
+    for idle in [None, Some(LONG)] {
+        let options = RedisOptions::new().prefix("shop").idle(idle);
+        let store = RedisStore::connect(url.clone(), options).await.unwrap();
+        let written = write(&store, &key("/one")).await;
+        assert_eq!(current(&store, &key("/one")).await.state, written);
+    }
+    let others = RedisStore::connect(url, RedisOptions::new()).await;
+    assert!(
+        matches!(others, Err(StoreError::NotApplied(_))),
+        "{others:?}"
+    );
+}
