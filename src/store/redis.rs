@@ -3,7 +3,7 @@
 //! Claim, settle and read are one Lua script each, run by its digest over one multiplexed
 //! connection: one round trip, atomic, timed by the clock of the server. Redis 7 or later (or
 //! Valkey) is needed, and for the user that connects the commands `EVAL`, `EVALSHA`, `SET`, `HMGET`,
-//! `HSET`, `PTTL`, `PEXPIRE`, `PERSIST`, `TIME` and `INFO`.
+//! `HSET`, `PEXPIRE`, `PERSIST`, `TIME` and `INFO`.
 //!
 //! ```no_run
 //! use std::time::Duration;

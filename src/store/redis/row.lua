@@ -11,7 +11,7 @@
 -- ARGV[4]… what the script wants besides
 --
 -- Fields of a row: era, state (absent, present, unseen), version, modified, token, expires (of the
--- open claim, 0 without one), intent (of its holder). Times are microseconds since 1970.
+-- open claim, 0 without one), intent (of its holder), saved. Times are microseconds since 1970.
 local key, fresh, idle, era = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 -- A server gets a new replication id when it starts and when it is promoted: the two events after
@@ -27,7 +27,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
 local stored = redis.call('HMGET', key,
-  'era', 'state', 'version', 'modified', 'token', 'expires', 'intent')
+  'era', 'state', 'version', 'modified', 'token', 'expires', 'intent', 'saved')
 local row = {
   era = stored[1] or era,
   state = stored[2] or 'unseen',
@@ -37,7 +37,8 @@ local row = {
   expires = tonumber(stored[6] or 0),
   intent = stored[7] or 'write',
 }
-local changed = not stored[3]
+-- A read renews an idle row at half time, so that most reads write nothing.
+local changed = not stored[3] or (idle ~= 0 and now - tonumber(stored[8] or 0) > idle * 500)
 
 -- Nobody knows what is there now: it counts as something new, which may or may not exist.
 local function doubt()
@@ -61,27 +62,22 @@ end
 
 -- The only writes of a script, and its last step: whatever fails before has changed nothing.
 local function save()
-  if changed then
-    redis.call('HSET', key, 'era', row.era, 'state', row.state, 'version', row.version,
-      'modified', digits(row.modified), 'token', digits(row.token),
-      'expires', digits(row.expires), 'intent', row.intent)
-  end
+  redis.call('HSET', key, 'era', row.era, 'state', row.state, 'version', row.version,
+    'modified', digits(row.modified), 'token', digits(row.token),
+    'expires', digits(row.expires), 'intent', row.intent, 'saved', digits(now))
   if idle == 0 then
-    if changed then
-      redis.call('PERSIST', key)
-    end
+    redis.call('PERSIST', key)
   else
     -- A claim is never pruned before its lease is over.
     local claimed = math.max(0, math.ceil((row.expires - now) / 1000))
-    -- A read renews the row at half time, so that most reads write nothing.
-    if changed or redis.call('PTTL', key) < idle / 2 then
-      redis.call('PEXPIRE', key, digits(idle + claimed))
-    end
+    redis.call('PEXPIRE', key, digits(idle + claimed))
   end
 end
 
 local function answer(verdict)
-  save()
+  if changed then
+    save()
+  end
   local remaining = math.max(0, math.ceil((row.expires - now) / 1000))
   return { verdict, era, row.state, row.version, row.modified, row.token, remaining, row.intent }
 end
