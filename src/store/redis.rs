@@ -1,12 +1,11 @@
 //! Versions and claims in Redis, for several processes that share a server (feature `redis`).
 //!
 //! Claim, settle and read are one Lua script each, run by its digest over one multiplexed
-//! connection: one round trip, atomic, timed by the clock of the server. Redis 7 or later (or
-//! Valkey) is needed, and for the user that connects the commands `EVAL`, `EVALSHA`, `SET`, `HMGET`,
-//! `HSET`, `PEXPIRE`, `PERSIST`, `TIME` and `INFO`.
+//! connection: atomic, timed by the clock of the server, and one round trip, so that a conditional
+//! write takes two and a read takes one. Redis 7 or later is needed, and for the user that connects
+//! the commands `EVAL`, `EVALSHA`, `SET`, `HMGET`, `HSET`, `PEXPIRE`, `PERSIST`, `TIME` and `INFO`.
 //!
 //! ```no_run
-//! use std::time::Duration;
 //! use tower_conditional::store::redis::{RedisOptions, RedisStore};
 //! # async fn example() -> Result<(), tower_conditional::store::StoreError> {
 //! let options = RedisOptions::new().prefix("shop");
@@ -18,12 +17,12 @@
 //!
 //! # What is kept
 //!
-//! One hash for each resource, under `{prefix}:row:{key}`: since it is one key, it lies in one slot
-//! of a cluster, whatever braces the key of the resource holds. A resource gets its row when it is
-//! seen first, by a read too: the row remembers the tag that the read was given. A row that nobody
-//! touches for [`RedisOptions::idle`] goes by itself, and so do the tombstones of deleted resources.
-//! Whoever comes after that finds the resource unseen, with a fresh version: the price is one
-//! spurious conflict or one needless transfer.
+//! One hash for each resource, some 300 bytes, under `{prefix}:row:{key}`: since it is one key, it
+//! lies in one slot of a cluster, whatever braces the key of the resource holds. A resource gets its
+//! row when it is seen first, by a read too: the row remembers the tag that the read was given. A
+//! row that nobody touches for [`RedisOptions::idle`] goes by itself, and so do the tombstones of
+//! deleted resources. Whoever comes after that finds the resource unseen, with a fresh version: the
+//! price is one spurious conflict or one needless transfer.
 //!
 //! A version is a random number of 128 bits, drawn anew for each change. No counter has to survive
 //! for that: no version comes twice, whether a row was deleted, pruned, flushed or lost, and
@@ -40,17 +39,18 @@
 //!   row of an earlier one gets a fresh version when it is next touched. So each restart and each
 //!   failover changes every tag, once; a spurious conflict, never a lost update. Nobody has to bump
 //!   an epoch by hand. (The id is asked for in the same round trip, at most once a second for each
-//!   process; on a cluster each time.) A restart is also the way to change all tags after the *data* were restored from a
-//!   backup.
+//!   process; on a cluster each time.) A restart is also the way to change all tags after the *data*
+//!   were restored from a backup.
 //! - **An open claim may be forgotten.** A second writer is then granted the claim while the first
-//!   is still running: the one case in which this store cannot prevent a lost update. It takes a
-//!   handler that is still running when the new primary serves its first claim, after the claim was
-//!   granted in the last moment before the crash. The same holds for two primaries at once in a
-//!   partitioned network, as long as the old one still accepts writes, and for an operator who
-//!   deletes rows under traffic. `appendfsync always` closes the first for a single server;
-//!   `min-replicas-to-write 1` makes both rarer in a replicated one; nothing in Redis rules them
-//!   out. Where that is not good enough, keep claims in an SQL database, or let the handler compare
-//!   in its own statement.
+//!   is still running: the one case in which this store cannot prevent a lost update. In a failover
+//!   it takes a claim that was granted in the last moment before, and a handler that is still
+//!   running when the new primary serves its first one. A server without `appendonly yes` forgets
+//!   all of them when it is restarted. The same holds for two primaries at once in a partitioned
+//!   network, as long as the old one still accepts writes, and for an operator who deletes rows
+//!   under traffic. `appendonly yes` with `appendfsync always` rules it out for a single server;
+//!   `min-replicas-to-write 1` makes it rarer in a replicated one; so would `WAIT`, but it blocks
+//!   all that shares the connection, and does not rule it out either. Where that is not good enough,
+//!   keep claims in an SQL database, or let the handler compare in its own statement.
 //!
 //! Redis must not evict rows either: set `maxmemory-policy noeviction`. A server that is full then
 //! refuses, and writes are answered 503.
@@ -256,9 +256,9 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Does what a read does, on a row of its own: fails if the server is away, a replica, full, too
-    /// old, if the user may not run what the scripts run, or if another version of this library
-    /// keeps its rows under this prefix.
+    /// Does what a read does, on a row of its own: fails if the server (of a cluster, one of them) is
+    /// away, a replica, full, too old, if the user may not run what the scripts run, or if another
+    /// version of this library keeps its rows under this prefix.
     ///
     /// # Errors
     ///

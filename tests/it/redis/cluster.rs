@@ -69,7 +69,19 @@ async fn a_cluster_is_followed_to_the_server_that_has_the_slot() {
         let again = Snapshot::settled(written);
         assert_eq!(current(&store, &key).await, again);
     }
-    assert!(one.ask::<u64>("DBSIZE") > 0 && two.ask::<u64>("DBSIZE") > 0);
+    for server in [&one, &two] {
+        let replication: String = server.ask("INFO replication");
+        let rows: Vec<String> = server.ask("KEYS conditional:row:*");
+        assert!(!rows.is_empty(), "one server has them all");
+        for row in rows {
+            // That of its own server, or else a failover of that one would go unnoticed.
+            let era: String = server.ask(&format!("HGET {row} era"));
+            assert!(
+                replication.contains(&format!("master_replid:{era}")),
+                "{row}"
+            );
+        }
+    }
 
     // One script, one row, one round trip: also when the server is not the first one asked.
     let asked = store.round_trips();
