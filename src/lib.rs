@@ -7,6 +7,8 @@ pub mod precondition;
 pub mod runtime;
 mod short_bytes;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use entity_tag::{EntityTag, EntityTagError};
 pub use http_date::HttpDate;

@@ -2,6 +2,8 @@
 
 mod claims;
 mod cluster;
+#[cfg(feature = "testing")]
+mod contract;
 mod losses;
 mod processes;
 mod server;
