@@ -100,7 +100,11 @@ impl Server {
                 .query(&mut connection);
             // Ours, not one that took the port: a temporary folder may be a symbolic link.
             let ours = self.folder.canonicalize().ok();
-            folder.is_ok_and(|(_, folder)| ours == PathBuf::from(folder).canonicalize().ok())
+            let is_ours =
+                folder.is_ok_and(|(_, folder)| ours == PathBuf::from(folder).canonicalize().ok());
+            // This one it does not answer while it still reads its disk.
+            let ready: Result<String, _> = redis::cmd("PING").query(&mut connection);
+            is_ours && ready.is_ok()
         })
     }
 
