@@ -4,6 +4,7 @@ mod memory_queue;
 mod memory_store;
 mod oracle;
 mod readme;
+mod redis;
 mod store_contract;
 mod support;
 mod toy_store;
