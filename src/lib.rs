@@ -52,6 +52,8 @@
 //!   writes, and [reports](report) which version it made. The only mode that sees writers who
 //!   bypass HTTP.
 //!
+//! The guide [`modes`](guide::modes) has a table, and what each mode rests on.
+//!
 //! # Where it belongs
 //!
 //! Authentication, then routing, then this layer, then the handler. Outside of authentication a 304
@@ -73,9 +75,11 @@ pub mod axum;
 mod conditional;
 pub mod decision;
 pub mod entity_tag;
+pub mod guide;
 mod http_date;
 pub mod idempotency;
 pub mod key;
+pub mod observe;
 pub mod policy;
 pub mod precondition;
 pub mod problem;
@@ -84,6 +88,8 @@ pub mod runtime;
 pub mod sequence;
 mod short_bytes;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use conditional::{
     Conditional, ConditionalLayer, Reader, RequestBody, ResponseBody, ResponseFuture,

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`Reason::Stale`] | 412 or 409, by policy | `precondition-failed` or `version-mismatch` |
 //! | [`Reason::Exists`] | 412 | `precondition-failed` |
+//! | [`Reason::AlreadySet`] | 409 | `already-set`, or the route's own |
+//! | [`Reason::NotSet`] | 409 | `not-set`, or the route's own |
 //! | [`Reason::Missing`] | 428 or 400, by policy | `if-match-required` |
 //! | [`Reason::MalformedIfMatch`] | 400 | `if-match-malformed` |
 //! | [`Reason::MalformedIfNoneMatch`] | 400 | `if-none-match-malformed` |
@@ -50,6 +52,8 @@ use http::{Response, StatusCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
+    /// The resource is there, and the route sets it only once.
+    AlreadySet,
     /// Another write holds the resource, and the wait is over.
     Busy,
     /// The content is longer than the route reads.
@@ -58,11 +62,11 @@ pub enum Reason {
     ContentUnreadable,
     /// As [`Busy`](Self::Busy), and the other write is a delete.
     DeleteInProgress,
+    /// The request was made before under its idempotency key, and nobody knows with what effect.
+    EarlierOutcomeUnknown,
     /// The conditions depend on whether the resource exists, the store was never told, and there is
     /// no [`Reader`](crate::Reader) that knows.
     ExistenceUnknown,
-    /// The request was made before under its idempotency key, and nobody knows with what effect.
-    EarlierOutcomeUnknown,
     /// `If-None-Match` names what is there.
     Exists,
     /// The idempotency key is nobody's.
@@ -85,6 +89,8 @@ pub enum Reason {
     NotEnforced,
     /// The copy that the client has is good: 304, which is no problem and has no document.
     NotModified,
+    /// The resource is not there, and the route is about one that is.
+    NotSet,
     /// The handler ended without an answer, or too late; the write may have happened.
     OutcomeUnknown,
     /// The request was carried out before under its idempotency key; what it was answered was not
@@ -101,6 +107,7 @@ impl Reason {
     #[must_use]
     pub const fn type_name(self) -> &'static str {
         match self {
+            Self::AlreadySet => "already-set",
             Self::Busy => "resource-busy",
             Self::ContentTooLarge => "content-too-large",
             Self::ContentUnreadable => "content-unreadable",
@@ -117,6 +124,7 @@ impl Reason {
             Self::Missing => "if-match-required",
             Self::NotEnforced => "precondition-not-enforced",
             Self::NotModified => "not-modified",
+            Self::NotSet => "not-set",
             Self::EarlierOutcomeUnknown | Self::OutcomeUnknown => "outcome-unknown",
             Self::ResultNotStored => "result-not-stored",
             Self::StoreUnavailable => "store-unavailable",
@@ -125,6 +133,7 @@ impl Reason {
 
     const fn title(self) -> &'static str {
         match self {
+            Self::AlreadySet => "Already Set",
             Self::Busy => "Resource Busy",
             Self::ContentTooLarge => "Content Too Large",
             Self::ContentUnreadable => "Content Unreadable",
@@ -141,6 +150,7 @@ impl Reason {
             Self::Missing => "If-Match Required",
             Self::NotEnforced => "Precondition Not Enforced",
             Self::NotModified => "Not Modified",
+            Self::NotSet => "Not Set",
             Self::EarlierOutcomeUnknown | Self::OutcomeUnknown => "Outcome Unknown",
             Self::ResultNotStored => "Result Not Stored",
             Self::StoreUnavailable => "Store Unavailable",
@@ -218,6 +228,18 @@ impl Problem {
             problem.title = Cow::Borrowed("Version Mismatch");
         }
         problem
+    }
+
+    /// The same, with another type and title.
+    #[must_use]
+    pub fn with_type(
+        mut self,
+        type_name: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.type_name = type_name.into();
+        self.title = title.into();
+        self
     }
 
     /// The same, with another start of its `type`.

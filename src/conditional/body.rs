@@ -2,6 +2,7 @@
 //!
 //! Neither is boxed. What is not ours keeps its frames, trailers, size hint and back-pressure.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,8 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Collected;
 use pin_project_lite::pin_project;
+
+use super::settling::Settling;
 
 pin_project! {
     /// What the inner service gets as the body of its request.
@@ -100,7 +103,6 @@ pin_project! {
     /// let body = ResponseBody::<String>::default();
     /// assert!(body.is_end_stream());
     /// ```
-    #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
         kind: ResponseKind<B>,
@@ -108,10 +110,11 @@ pin_project! {
 }
 
 pin_project! {
-    #[derive(Debug)]
     #[project = ResponseKindProjection]
     enum ResponseKind<B> {
         Inner { #[pin] body: B },
+        // Settles the claims of its write when it ends.
+        Settling { #[pin] body: B, end: Box<Settling> },
         Full { bytes: Bytes },
         // Whole, trailers included.
         Read { #[pin] body: Collected<Bytes> },
@@ -131,6 +134,15 @@ impl<B> ResponseBody<B> {
     pub(crate) const fn read(body: Collected<Bytes>) -> Self {
         Self {
             kind: ResponseKind::Read { body },
+        }
+    }
+
+    pub(super) fn settling(body: B, end: Settling) -> Self {
+        Self {
+            kind: ResponseKind::Settling {
+                body,
+                end: Box::new(end),
+            },
         }
     }
 
@@ -166,6 +178,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             ResponseKindProjection::Inner { body } => body.poll_frame(context),
+            ResponseKindProjection::Settling { body, end } => end.poll_frame(body, context),
             ResponseKindProjection::Full { bytes } => {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready(bytes.has_remaining().then(|| Ok(Frame::data(bytes))))
@@ -180,6 +193,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             ResponseKind::Inner { body } => body.is_end_stream(),
+            ResponseKind::Settling { end, .. } => end.is_end(),
             ResponseKind::Full { bytes } => bytes.is_empty(),
             ResponseKind::Read { body } => body.is_end_stream(),
             ResponseKind::NoContent => false,
@@ -191,7 +205,14 @@ where
             ResponseKind::Inner { body } => body.size_hint(),
             ResponseKind::Full { bytes } => SizeHint::with_exact(bytes.len() as u64),
             ResponseKind::Read { body } => body.size_hint(),
-            ResponseKind::NoContent => SizeHint::default(),
+            // Whoever knows a length stops reading there, before the end.
+            ResponseKind::NoContent | ResponseKind::Settling { .. } => SizeHint::default(),
         }
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }

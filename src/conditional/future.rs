@@ -104,6 +104,7 @@ fn once<T>(kept: &mut Option<T>) -> T {
 impl<F, R, E> Future for ResponseFuture<F, R, E>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: Send + 'static,
 {
     type Output = Respond<R, E>;
 
@@ -138,7 +139,12 @@ where
                 }
                 StateProjection::Reported { inner, reporting } => {
                     let response = ready!(inner.poll(context))?;
-                    return Poll::Ready(Ok(once(reporting).finish(response)));
+                    match once(reporting).finish(response) {
+                        Ok(answer) => return Poll::Ready(Ok(answer)),
+                        Err(reading) => State::Boxed {
+                            future: Box::pin(async move { Ok(reading.await) }),
+                        },
+                    }
                 }
             };
             state.set(next);

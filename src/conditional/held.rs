@@ -1,4 +1,7 @@
 //! A claim in the hands of a layer: from the moment that it is granted nothing may lose it.
+//!
+//! It is settled with what the handler did, or abandoned, and then the store holds it until
+//! whatever may still be under way must have ended.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use tower_layer::Layer;
 
 use super::{Conditional, Reader};
 use crate::key::ResourceKey;
+use crate::observe::{self, Observer};
 use crate::policy::Policy;
 use crate::runtime::Runtime;
 use crate::store::{ClaimStore, VersionStore};
@@ -75,6 +76,8 @@ impl ConditionalLayer {
                 policy: PolicyOf::Always(Arc::new(Policy::default())),
                 key: None,
                 reader: None,
+                observer: None,
+                actor: None,
             }),
         }
     }
@@ -132,6 +135,20 @@ impl ConditionalLayer {
         self.with(|config| config.reader = Some(reader))
     }
 
+    /// Who hears of every request that this layer decided; see [`observe`](crate::observe).
+    ///
+    /// Defaults to nobody, which costs nothing.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.with(|config| config.observer = Some(Arc::new(observer)))
+    }
+
+    /// On whose behalf a request is made, for the observer.
+    ///
+    /// Defaults to nobody.
+    pub fn actor(self, actor: impl Fn(&Parts) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.actor = Some(Arc::new(actor)))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
@@ -187,6 +204,17 @@ pub(super) struct Config {
     policy: PolicyOf<Policy>,
     key: Option<OfRequest<ResourceKey>>,
     pub(super) reader: Option<Reader>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    actor: Option<OfRequest<Arc<str>>>,
+}
+
+impl Mode {
+    pub(super) const fn kind(&self) -> observe::Mode {
+        match self {
+            Self::Claim(_) => observe::Mode::Claim,
+            Self::Handler(_) => observe::Mode::Handler,
+        }
+    }
 }
 
 impl Config {
@@ -201,6 +229,11 @@ impl Config {
         }
     }
 
+    /// On whose behalf a request is made, if anybody wants to know.
+    pub(super) fn actor(&self, parts: &Parts) -> Option<Arc<str>> {
+        self.observer.as_ref().and(self.actor.as_ref())?(parts)
+    }
+
     /// The store that knows what is current, if there is one.
     pub(super) fn versions(&self) -> Option<&dyn VersionStore> {
         match &self.mode {
@@ -212,12 +245,8 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match &self.mode {
-            Mode::Claim(_) => "claim",
-            Mode::Handler(_) => "handler",
-        };
         f.debug_struct("Config")
-            .field("mode", &mode)
+            .field("mode", &self.mode.kind())
             .field("runtime", &self.runtime)
             .finish_non_exhaustive()
     }

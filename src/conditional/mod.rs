@@ -11,25 +11,30 @@
 //! | `read.rs` | `GET` and `HEAD`: evaluate, forward, stamp |
 //! | `reader.rs` | a `GET` of a resource while a write of it is being answered |
 //! | `claimed.rs` | writes in claim mode |
-//! | `reported.rs` | writes in handler mode |
-//! | `held.rs` | a claim that is settled or abandoned, never lost |
+//! | `claims.rs`, `held.rs` | their claims: taken in order, settled or abandoned, never lost |
+//! | `settling.rs` | claims that are settled at the end of a body |
 //! | `upload.rs` | reading the content of a request |
-//! | `respond.rs` | 304s, refusals, stamps |
+//! | `reported.rs` | writes in handler mode |
+//! | `refuse.rs` | refusals, with the current resource |
+//! | `respond.rs` | other answers of the layer, and stamps |
 //! | `render.rs` | problems, as answers |
 //! | `future.rs`, `body.rs` | the response future and the bodies |
 
 mod body;
 mod claimed;
+mod claims;
 mod exchange;
 mod future;
 mod held;
 mod layer;
 mod read;
 mod reader;
+mod refuse;
 mod render;
 mod reported;
 mod respond;
 mod service;
+mod settling;
 mod upload;
 
 pub(crate) use self::held::Held;

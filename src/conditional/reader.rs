@@ -9,26 +9,37 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
-use http::header::{EXPECT, HeaderName, RANGE, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue, RANGE, TRANSFER_ENCODING,
+};
 use http::request::Parts;
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, StatusCode};
 use http_body::Body;
+use http_body_util::Collected;
 use tower_service::Service;
 
+use super::exchange::current_of;
+use super::respond::own_tag;
+use super::upload::{Unread, read_body};
+use crate::report::Report;
+use crate::store::Current;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Get = dyn Fn(Request<String>) -> BoxFuture<'static, Result<http::response::Parts, BoxError>>
-    + Send
-    + Sync;
+type Get =
+    dyn Fn(Request<String>, usize) -> BoxFuture<'static, Result<ReadBack, BoxError>> + Send + Sync;
 type Carry = fn(&Extensions, &mut Extensions);
 
 /// A service that answers `GET` for the resources of a route: in axum, a router with just the
 /// reads.
 ///
 /// The layer asks it whether a resource exists of which its store was never told, where the
-/// conditions of a write depend on that. The request is a `GET` of the same URI, as the layer sees
+/// conditions of a write depend on that; and, by [policy], for the current resource in the answer
+/// to a stale write. The request is a `GET` of the same URI, as the layer sees
 /// it, with the header of the write but for what belongs to its conditions and its content. So
 /// authorisation that goes by header fields applies; what goes by request extensions has to be
 /// [carried](Self::carry).
+///
+/// [policy]: crate::policy::CurrentResource::Read
 ///
 /// ```
 /// use axum::{Router, routing::{get, put}};
@@ -56,15 +67,23 @@ impl Reader {
         S::Future: Send,
         S::Error: Into<BoxError>,
         R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
     {
-        let get = move |request| {
+        let get = move |request, limit| {
             let mut service = service.clone();
             let answer: BoxFuture<'static, _> = Box::pin(async move {
                 poll_fn(|context| service.poll_ready(context))
                     .await
                     .map_err(Into::into)?;
                 let response = service.call(request).await.map_err(Into::into)?;
-                Ok(response.into_parts().0)
+                let (head, body) = response.into_parts();
+                let body = match head.status {
+                    StatusCode::OK if is_json(&head.headers) && limit > 0 => {
+                        read_body(body, limit).await
+                    }
+                    _ => Err(Unread::BrokeOff),
+                };
+                Ok(ReadBack::new(head, body.map(Collected::to_bytes)))
             });
             answer
         };
@@ -91,11 +110,12 @@ impl Reader {
         self
     }
 
-    /// Reads the resource that `parts` is about.
+    /// Reads the resource that `parts` is about, and its JSON if that has at most `limit` bytes.
     pub(super) fn get(
         &self,
         parts: &Parts,
-    ) -> BoxFuture<'static, Result<http::response::Parts, BoxError>> {
+        limit: usize,
+    ) -> BoxFuture<'static, Result<ReadBack, BoxError>> {
         let mut request = Request::new(String::new());
         *request.uri_mut() = parts.uri.clone();
         *request.version_mut() = parts.version;
@@ -105,8 +125,44 @@ impl Reader {
         for carry in &self.carried {
             carry(&parts.extensions, request.extensions_mut());
         }
-        (self.get)(request)
+        (self.get)(request, limit)
     }
+}
+
+/// What a [`Reader`] found.
+pub(super) struct ReadBack {
+    pub(super) status: StatusCode,
+    /// Its version, if the answer itself says so.
+    pub(super) current: Option<Current>,
+    /// Its JSON.
+    pub(super) body: Option<Bytes>,
+    /// Is there some, too long to be read?
+    pub(super) is_too_long: bool,
+}
+
+impl ReadBack {
+    fn new(mut head: http::response::Parts, body: Result<Bytes, Unread>) -> Self {
+        let reported = match head.extensions.remove::<Report>() {
+            Some(Report::Read(current) | Report::Wrote(current)) => Some(current),
+            _ => None,
+        };
+        let stamped = || own_tag(&head.headers).map(|tag| current_of(tag.borrow()));
+        Self {
+            status: head.status,
+            current: reported.or_else(stamped),
+            is_too_long: matches!(body, Err(Unread::TooLong)),
+            body: body.ok(),
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let media_type = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    media_type.is_some_and(|value| {
+        let value = value.trim_ascii().to_ascii_lowercase();
+        value == b"application/json" || value.ends_with(b"+json")
+    })
 }
 
 /// Does the field say something of the client, and not of this write?

@@ -9,18 +9,27 @@ use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, RETRY_AFTER};
 use super::body::ResponseBody;
 use crate::problem::{Problem, trace_id};
 
+type Change = Arc<dyn Fn(Problem) -> Problem + Send + Sync>;
 type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
 /// Where problem types live, and who writes the answers.
 #[derive(Clone)]
 pub(crate) struct Renderer {
     base: Arc<str>,
+    change: Option<Change>,
     render: Option<Render>,
 }
 
 impl Renderer {
     pub(crate) fn set_base(&mut self, base: Arc<str>) {
         self.base = base;
+    }
+
+    pub(crate) fn set_change(
+        &mut self,
+        change: impl Fn(Problem) -> Problem + Send + Sync + 'static,
+    ) {
+        self.change = Some(Arc::new(change));
     }
 
     pub(crate) fn set_render(
@@ -39,6 +48,10 @@ impl Renderer {
         let problem = problem
             .with_base(self.base.to_string())
             .with_trace_id(trace_id(request));
+        let problem = match &self.change {
+            Some(change) => change(problem),
+            None => problem,
+        };
         let mut response = match &self.render {
             Some(render) => render(&problem),
             None => problem.to_response(),
@@ -66,6 +79,7 @@ impl Default for Renderer {
     fn default() -> Self {
         Self {
             base: Arc::from("/problems/"),
+            change: None,
             render: None,
         }
     }

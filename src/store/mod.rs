@@ -49,6 +49,8 @@
 
 mod answer;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod version;
 
 use std::error::Error;
