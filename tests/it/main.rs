@@ -1,6 +1,7 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
 mod idempotency;
+mod idempotency_contract;
 mod memory_queue;
 mod memory_store;
 mod oracle;
