@@ -49,6 +49,8 @@
 
 mod answer;
 mod memory;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+pub mod sql;
 mod version;
 
 use std::error::Error;
