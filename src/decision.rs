@@ -213,23 +213,26 @@ pub fn decide(
     rules: &Rules,
     now: Option<HttpDate>,
 ) -> Decision {
-    const FORWARD: Decision = Decision::Forward { range: true };
     if access == Access::Unconditional {
-        return FORWARD;
+        return Decision::Forward { range: true };
+    }
+    let range = access == Access::Write
+        || preconditions
+            .if_range()
+            .is_none_or(|condition| if_range(condition, selected, now));
+    if handler_says_404(access, selected, rules) {
+        return Decision::Forward { range };
     }
     if let Some(field) = preconditions.if_match() {
         match if_match(&field, selected, rules) {
             Truth::Holds => {}
             Truth::Unknown if access == Access::Write => return Decision::Probe,
-            Truth::Unknown => return FORWARD,
-            Truth::Fails(_) if handler_says_404(access, selected, rules) => return FORWARD,
+            // A read of what is not there after all is the handler's 404.
+            Truth::Unknown => {}
             Truth::Fails(refusal) => return Decision::Refuse(refusal),
         }
     } else {
         if access == Access::Write && rules.required && !asks_to_create(preconditions) {
-            if handler_says_404(access, selected, rules) {
-                return FORWARD;
-            }
             return Decision::Refuse(Refusal::Missing);
         }
         let unmodified_since = preconditions.if_unmodified_since();
@@ -255,10 +258,6 @@ pub fn decide(
             return Decision::Reuse;
         }
     }
-    let range = access == Access::Write
-        || preconditions
-            .if_range()
-            .is_none_or(|condition| if_range(condition, selected, now));
     Decision::Forward { range }
 }
 
@@ -280,6 +279,33 @@ pub fn refuse_unseen(
     missing.then_some(Refusal::Missing)
 }
 
+/// The refusal of a write whose conditions cannot be read, for a route where the handler evaluates
+/// them: it is [`decide`]'s answer for a resource that is there.
+///
+/// See [`decide`].
+#[must_use]
+pub fn refuse_unreadable(preconditions: &Preconditions<'_>, rules: &Rules) -> Option<Refusal> {
+    let error = |field: TagField<'_>| field.scan(rules.limits, |_| false).err();
+    if let Some(error) = preconditions.if_match().and_then(error) {
+        return Some(if_match_unreadable(error, rules));
+    }
+    let error = preconditions.if_none_match().and_then(error)?;
+    Some(Refusal::Malformed {
+        field: ListField::IfNoneMatch,
+        error,
+    })
+}
+
+fn if_match_unreadable(error: EntityTagError, rules: &Rules) -> Refusal {
+    if !rules.malformed_is_bad_request {
+        return Refusal::IfMatch;
+    }
+    Refusal::Malformed {
+        field: ListField::IfMatch,
+        error,
+    }
+}
+
 enum Truth {
     Holds,
     Fails(Refusal),
@@ -292,10 +318,7 @@ fn if_match(field: &TagField<'_>, selected: Selected<'_>, rules: &Rules) -> Trut
     let names_current =
         |tag| current.is_some_and(|current| names_state(tag, current, rules.tolerant));
     match (field.scan(rules.limits, names_current), selected) {
-        (Err(error), _) if rules.malformed_is_bad_request => Truth::Fails(Refusal::Malformed {
-            field: ListField::IfMatch,
-            error,
-        }),
+        (Err(error), _) => Truth::Fails(if_match_unreadable(error, rules)),
         (Ok(ListMatch::Any), Selected::Present(_)) | (Ok(ListMatch::Tags(true)), _) => Truth::Holds,
         (Ok(ListMatch::Any), Selected::Unseen(_)) => Truth::Unknown,
         _ => Truth::Fails(Refusal::IfMatch),

@@ -79,6 +79,11 @@ impl EntityTag {
         EntityTagRef::parse(value).map(EntityTagRef::to_owned)
     }
 
+    /// A tag around the text of a version, which holds nothing that a tag may not hold.
+    pub(crate) fn of_version(text: &[u8], weak: bool) -> Self {
+        EntityTagRef { weak, opaque: text }.to_owned()
+    }
+
     /// Is it marked as weak?
     #[must_use]
     pub const fn is_weak(&self) -> bool {

@@ -38,10 +38,14 @@ impl HttpDate {
 
     /// Reads any of the three formats of RFC 9110. Anything else, a list of dates too, is `None`:
     /// a date that cannot be read is ignored.
+    ///
+    /// The years of RFC 850 dates have two digits and are at most 50 years ahead: for a day that
+    /// `httpdate` cannot place, and for nothing else, this asks the clock.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(value).ok()?;
-        Self::from_system_time(httpdate::parse_http_date(text.trim_matches([' ', '\t'])).ok()?)
+        let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+        let time = httpdate::parse_http_date(text).ok();
+        Self::from_system_time(time.or_else(|| rfc850_in_this_century(text, SystemTime::now()))?)
     }
 
     /// The start of that second.
@@ -63,6 +67,31 @@ impl HttpDate {
             .expect("an HTTP-date is ASCII text")
     }
 }
+
+/// Reads an RFC 850 date of the years 2070 to 2099. `httpdate` takes their digits for years before
+/// 2000, and then finds the name of the day wrong: no day has the same name a hundred years on.
+fn rfc850_in_this_century(text: &str, now: SystemTime) -> Option<SystemTime> {
+    let (name, date) = text.split_once(", ")?;
+    let (day, date) = date.split_once('-')?;
+    let (month, year_and_time) = date.split_once('-')?;
+    let (_, short_name) = DAYS.into_iter().find(|(long, _)| *long == name)?;
+    let fixdate = format!("{short_name}, {day} {month} 20{year_and_time}");
+    let time = httpdate::parse_http_date(&fixdate).ok()?;
+    (time <= now + FIFTY_YEARS).then_some(time)
+}
+
+/// With the leap days of any fifty years before 2100, give or take one.
+const FIFTY_YEARS: Duration = Duration::from_secs((50 * 365 + 12) * 24 * 60 * 60);
+
+const DAYS: [(&str, &str); 7] = [
+    ("Monday", "Mon"),
+    ("Tuesday", "Tue"),
+    ("Wednesday", "Wed"),
+    ("Thursday", "Thu"),
+    ("Friday", "Fri"),
+    ("Saturday", "Sat"),
+    ("Sunday", "Sun"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +124,28 @@ mod tests {
             assert_eq!(HttpDate::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(HttpDate::parse(b"\xFF"), None);
+    }
+
+    #[test]
+    fn a_two_digit_year_is_at_most_fifty_years_ahead() {
+        let in_2026 = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let read = |text| {
+            let time = rfc850_in_this_century(text, in_2026)?;
+            Some(HttpDate::from_system_time(time)?.to_header_value())
+        };
+        let expected = HeaderValue::from_static("Tue, 06 Nov 2074 08:49:37 GMT");
+        assert_eq!(read("Tuesday, 06-Nov-74 08:49:37 GMT"), Some(expected));
+        for text in [
+            "Wednesday, 06-Nov-74 08:49:37 GMT",
+            "Tue, 06-Nov-74 08:49:37 GMT",
+            "Friday, 06-Nov-76 08:49:37 GMT",
+            "Saturday, 06-Nov-77 08:49:37 GMT",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        // The name of its day says that this one is in the past.
+        let past = HttpDate::parse(b"Wednesday, 06-Nov-74 08:49:37 GMT");
+        assert_eq!(past, HttpDate::parse(b"Wed, 06 Nov 1974 08:49:37 GMT"));
     }
 
     #[test]

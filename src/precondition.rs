@@ -290,16 +290,16 @@ pub enum ListMatch {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, lines: &[&[u8]]) -> HeaderMap {
+    fn headers(name: &HeaderName, lines: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(&name, HeaderValue::from_bytes(line).unwrap());
+            headers.append(name, HeaderValue::from_bytes(line).unwrap());
         }
         headers
     }
 
     fn scan_five(lines: &[&[u8]]) -> Result<ListMatch, EntityTagErrorKind> {
-        let headers = headers(IF_MATCH, lines);
+        let headers = headers(&IF_MATCH, lines);
         let field = Preconditions::from_headers(&headers).if_match().unwrap();
         field
             .scan(Limits::default(), |tag| tag.opaque() == b"5")
@@ -349,7 +349,7 @@ mod tests {
     fn dates_that_come_twice_are_ignored() {
         let date: &[u8] = b"Sun, 06 Nov 1994 08:49:37 GMT";
         for (lines, readable) in [(vec![date], true), (vec![date, date], false)] {
-            let headers = headers(IF_UNMODIFIED_SINCE, &lines);
+            let headers = headers(&IF_UNMODIFIED_SINCE, &lines);
             let preconditions = Preconditions::from_headers(&headers);
             assert_eq!(preconditions.if_unmodified_since().is_some(), readable);
             assert!(!preconditions.is_empty());
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn if_range_counts_only_beside_range() {
-        let mut headers = headers(IF_RANGE, &[b"\"5\""]);
+        let mut headers = headers(&IF_RANGE, &[b"\"5\""]);
         assert_eq!(Preconditions::from_headers(&headers).if_range(), None);
         headers.insert(RANGE, HeaderValue::from_static("bytes=0-9"));
         assert!(matches!(

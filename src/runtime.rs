@@ -14,7 +14,6 @@
 //! ```
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,18 +69,8 @@ impl Runtime {
         self
     }
 
-    /// Runs `task` on its own; gives it back if there is no executor.
-    pub(crate) fn spawn<T>(&self, task: T) -> Result<(), T>
-    where
-        T: Future<Output = ()> + Send + 'static,
-    {
-        match &self.executor {
-            Some(executor) => {
-                executor.execute(Box::pin(task));
-                Ok(())
-            }
-            None => Err(task),
-        }
+    pub(crate) fn executor(&self) -> Option<&(dyn Executor<BoxFuture<'static, ()>> + Send + Sync)> {
+        self.executor.as_deref()
     }
 
     /// A future that is ready after `duration`; never, without a timer.
@@ -90,10 +79,6 @@ impl Runtime {
             Some(timer) => timer.sleep(duration).await,
             None => std::future::pending().await,
         }
-    }
-
-    pub(crate) const fn is_detached(&self) -> bool {
-        self.executor.is_some()
     }
 }
 

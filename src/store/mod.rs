@@ -218,6 +218,15 @@ impl Current {
     }
 }
 
+impl<V> From<V> for Current
+where
+    Version: From<V>,
+{
+    fn from(version: V) -> Self {
+        Self::new(version.into())
+    }
+}
+
 /// A state, and whether it can be relied upon.
 ///
 /// See the [module docs](crate::store) for an example.

@@ -47,6 +47,13 @@ impl Version {
         let number = std::str::from_utf8(self.as_bytes()).ok()?.parse().ok()?;
         (Self::from(number) == *self).then_some(number)
     }
+
+    /// The same, for a signed column.
+    #[must_use]
+    pub fn to_i64(&self) -> Option<i64> {
+        let number = std::str::from_utf8(self.as_bytes()).ok()?.parse().ok()?;
+        (Self::from(number) == *self).then_some(number)
+    }
 }
 
 impl From<u64> for Version {
@@ -54,6 +61,26 @@ impl From<u64> for Version {
         Self(ShortBytes::concat(&[itoa::Buffer::new()
             .format(number)
             .as_bytes()]))
+    }
+}
+
+impl From<i64> for Version {
+    fn from(number: i64) -> Self {
+        Self(ShortBytes::concat(&[itoa::Buffer::new()
+            .format(number)
+            .as_bytes()]))
+    }
+}
+
+impl From<u32> for Version {
+    fn from(number: u32) -> Self {
+        Self::from(u64::from(number))
+    }
+}
+
+impl From<i32> for Version {
+    fn from(number: i32) -> Self {
+        Self::from(i64::from(number))
     }
 }
 

@@ -1,5 +1,6 @@
-//! One module for each behaviour; a single binary, so that it is linked once.
+//! Tests of the library as its users see it: one module for each behaviour.
 
+mod oracle;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod sql;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]

@@ -1,0 +1,197 @@
+//! Extractors and responders for axum handlers that compare versions themselves (feature `axum`).
+//!
+//! What [`report`](crate::report) says in extensions, these say in types: a handler takes
+//! [`Expected`], and answers with [`Versioned`], [`Wrote`], [`Unchanged`], [`Deleted`] or
+//! [`Conflict`].
+//!
+//! ```
+//! use axum::{Json, Router, extract::{Path, State}, http::StatusCode, routing::get};
+//! use std::sync::{Arc, Mutex};
+//! use tower_conditional::ConditionalLayer;
+//! use tower_conditional::axum::{Conflict, Expected, Versioned, Wrote};
+//!
+//! /// One row: a version and a name. Stands for a table.
+//! type Row = Arc<Mutex<(i64, String)>>;
+//!
+//! async fn read(State(row): State<Row>) -> Versioned<Json<String>> {
+//!     let (version, name) = row.lock().expect("no handler panics").clone();
+//!     Versioned(version.into(), Json(name))
+//! }
+//!
+//! async fn rename(
+//!     State(row): State<Row>,
+//!     expected: Expected,
+//!     Json(name): Json<String>,
+//! ) -> Result<Wrote<StatusCode>, Conflict> {
+//!     // UPDATE … SET version = version + 1 WHERE id = $1 AND ($2 IS NULL OR version = ANY($2))
+//!     let mut row = row.lock().expect("no handler panics");
+//!     if expected.numbers().is_some_and(|versions| !versions.contains(&row.0)) {
+//!         return Err(Conflict::with_json(row.0, &row.1));
+//!     }
+//!     *row = (row.0 + 1, name);
+//!     Ok(Wrote(row.0.into(), StatusCode::NO_CONTENT))
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/name", get(read).put(rename).layer(ConditionalLayer::handler()))
+//!     .with_state(Row::default());
+//! ```
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::problem::{Problem, Reason, trace_id};
+pub use crate::report::Expected;
+use crate::report::{Report, Representation};
+use crate::store::Current;
+
+impl<S> FromRequestParts<S> for Expected
+where
+    S: Sync,
+{
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| MissingLayer {
+                trace_id: trace_id(&parts.headers),
+            })
+    }
+}
+
+/// A handler asked for [`Expected`] on a route without a
+/// [`ConditionalLayer`](crate::ConditionalLayer) in handler mode: 500, type
+/// `precondition-not-enforced`, so that it shows in the first test.
+///
+/// See the [module docs](crate::axum) for a route that has one.
+#[derive(Debug, Clone)]
+pub struct MissingLayer {
+    trace_id: String,
+}
+
+impl IntoResponse for MissingLayer {
+    fn into_response(self) -> Response {
+        let problem = Problem::of(Reason::NotEnforced, StatusCode::INTERNAL_SERVER_ERROR)
+            .with_detail("The route has no ConditionalLayer in handler mode.")
+            .with_trace_id(self.trace_id);
+        problem.to_response().map(axum::body::Body::from)
+    }
+}
+
+/// An answer with the version that was read together with it.
+///
+/// See the [module docs](crate::axum) for an example.
+#[derive(Debug, Clone)]
+pub struct Versioned<T>(pub Current, pub T);
+
+impl<T> IntoResponse for Versioned<T>
+where
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        reporting(self.1, Report::Read(self.0))
+    }
+}
+
+/// An answer to a write that made this version.
+///
+/// See the [module docs](crate::axum) for an example.
+#[derive(Debug, Clone)]
+pub struct Wrote<T>(pub Current, pub T);
+
+impl<T> IntoResponse for Wrote<T>
+where
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        reporting(self.1, Report::Wrote(self.0))
+    }
+}
+
+/// An answer to a write that found nothing to change.
+///
+/// ```
+/// use axum::Json;
+/// use tower_conditional::axum::Unchanged;
+///
+/// async fn touch() -> Unchanged<Json<&'static str>> {
+///     Unchanged(Json("as it was"))
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Unchanged<T>(pub T);
+
+impl<T> IntoResponse for Unchanged<T>
+where
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        reporting(self.0, Report::Unchanged)
+    }
+}
+
+/// The answer to a `DELETE` that deleted: 204.
+///
+/// ```
+/// use tower_conditional::axum::{Conflict, Deleted, Expected};
+///
+/// async fn delete(expected: Expected) -> Result<Deleted, Conflict> {
+///     // DELETE … WHERE id = $1 AND ($2 IS NULL OR version = ANY($2))
+///     Ok(Deleted)
+/// }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Deleted;
+
+impl IntoResponse for Deleted {
+    fn into_response(self) -> Response {
+        reporting(StatusCode::NO_CONTENT, Report::Deleted)
+    }
+}
+
+/// The version that the client expects is not current, and nothing was written. The layer answers
+/// exactly as if it had seen the conflict itself.
+///
+/// See the [module docs](crate::axum) for an example.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Conflict {
+    current: Option<Representation>,
+}
+
+impl Conflict {
+    /// A conflict with a representation that was read in one go with its version.
+    pub const fn with(current: Representation) -> Self {
+        Self {
+            current: Some(current),
+        }
+    }
+
+    /// A conflict with the resource as it is now, which is written as JSON. Of a resource that
+    /// cannot be, only the version is told.
+    pub fn with_json(version: impl Into<Current>, resource: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(resource).unwrap_or_default();
+        Self::with(Representation::json(version.into(), body))
+    }
+}
+
+impl IntoResponse for Conflict {
+    fn into_response(self) -> Response {
+        let report = Report::Conflict {
+            current: self.current,
+        };
+        reporting(StatusCode::CONFLICT, report)
+    }
+}
+
+fn reporting(answer: impl IntoResponse, report: Report) -> Response {
+    let mut response = answer.into_response();
+    response.extensions_mut().insert(report);
+    response
+}

@@ -1,0 +1,197 @@
+//! What is configured once for all requests of a route.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use super::Conditional;
+use crate::key::ResourceKey;
+use crate::policy::Policy;
+use crate::runtime::Runtime;
+use crate::store::{ClaimStore, VersionStore};
+
+/// A layer that makes lost updates impossible.
+///
+/// It comes in two modes. [`ConditionalLayer::new`] takes a [`ClaimStore`] and guards handlers that
+/// know nothing of versions; [`ConditionalLayer::handler`] leaves the comparison to the handler,
+/// which does it in its own database, and takes care of everything around it.
+///
+/// Put it inside authentication and routing, on routes whose representation changes only through
+/// writes to the same path.
+///
+/// ```
+/// use tower::{Layer, service_fn};
+/// use tower_conditional::{ConditionalLayer, MemoryStore, Policy};
+/// # use std::convert::Infallible;
+/// # use http::{Request, Response};
+/// # use tower_conditional::RequestBody;
+///
+/// # async fn handler(_: Request<RequestBody<String>>) -> Result<Response<String>, Infallible> {
+/// #     Ok(Response::default())
+/// # }
+/// # #[cfg(feature = "tokio")]
+/// let service = ConditionalLayer::new(MemoryStore::new())
+///     .policy(Policy::aip154())
+///     .layer(service_fn(handler));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ConditionalLayer {
+    config: Arc<Config>,
+}
+
+impl ConditionalLayer {
+    /// Guards handlers that know nothing of versions, on the Tokio runtime that serves them. Writes
+    /// run detached: a client that leaves does not stop one half way.
+    #[cfg(feature = "tokio")]
+    pub fn new(store: impl ClaimStore) -> Self {
+        Self::with_runtime(store, Runtime::tokio())
+    }
+
+    /// The same, on another runtime.
+    pub fn with_runtime(store: impl ClaimStore, runtime: Runtime) -> Self {
+        Self::of(Mode::Claim(Arc::new(store)), runtime)
+    }
+
+    /// Tells the handler what the client expects, and leaves it to the handler to compare: see
+    /// [`report`](crate::report). Reads are evaluated after the handler, from its own tag.
+    pub fn handler() -> Self {
+        Self::of(Mode::Handler(None), Runtime::inline())
+    }
+
+    /// The same, with a store that knows the handler's versions: reads can be answered before the
+    /// handler, and [`Policy::existence_first`] works.
+    pub fn handler_with(store: impl VersionStore) -> Self {
+        Self::of(Mode::Handler(Some(Arc::new(store))), Runtime::inline())
+    }
+
+    fn of(mode: Mode, runtime: Runtime) -> Self {
+        Self {
+            config: Arc::new(Config {
+                mode,
+                runtime,
+                policy: PolicyOf::Always(Arc::new(Policy::default())),
+                key: None,
+            }),
+        }
+    }
+
+    /// What the route does.
+    ///
+    /// Defaults to [`Policy::rfc9110`].
+    pub fn policy(self, policy: Policy) -> Self {
+        self.with(|config| config.policy = PolicyOf::Always(Arc::new(policy)))
+    }
+
+    /// What each request's route does, for a layer that stands around many. A request without a
+    /// policy passes through untouched.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tower_conditional::{ConditionalLayer, Policy};
+    ///
+    /// let orders = Arc::new(Policy::aip154());
+    /// let layer = ConditionalLayer::handler().policy_for(move |parts| {
+    ///     parts.uri.path().starts_with("/orders/").then(|| Arc::clone(&orders))
+    /// });
+    /// # let _ = layer;
+    /// ```
+    pub fn policy_for(
+        self,
+        policy: impl Fn(&Parts) -> Option<Arc<Policy>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| config.policy = PolicyOf::Request(Arc::new(policy)))
+    }
+
+    /// Which resource a request is about. A request without a key passes through untouched.
+    ///
+    /// Defaults to [`ResourceKey::from_path`].
+    ///
+    /// ```
+    /// use tower_conditional::{ConditionalLayer, ResourceKey};
+    ///
+    /// let layer = ConditionalLayer::handler().key(|parts| {
+    ///     let tenant = parts.headers.get("x-tenant")?.to_str().ok()?;
+    ///     Some(ResourceKey::from_path(parts).scoped(tenant))
+    /// });
+    /// # let _ = layer;
+    /// ```
+    pub fn key(self, key: impl Fn(&Parts) -> Option<ResourceKey> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.key = Some(Arc::new(key)))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+}
+
+impl<S> Layer<S> for ConditionalLayer {
+    type Service = Conditional<S>;
+
+    fn layer(&self, inner: S) -> Conditional<S> {
+        Conditional::new(inner, Arc::clone(&self.config))
+    }
+}
+
+/// Who compares versions.
+#[derive(Clone)]
+pub(super) enum Mode {
+    Claim(Arc<dyn ClaimStore>),
+    Handler(Option<Arc<dyn VersionStore>>),
+}
+
+#[derive(Clone)]
+enum PolicyOf {
+    Always(Arc<Policy>),
+    Request(OfRequest<Arc<Policy>>),
+}
+
+type OfRequest<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) mode: Mode,
+    pub(super) runtime: Runtime,
+    policy: PolicyOf,
+    key: Option<OfRequest<ResourceKey>>,
+}
+
+impl Config {
+    pub(super) fn policy(&self, parts: &Parts) -> Option<Arc<Policy>> {
+        match &self.policy {
+            PolicyOf::Always(policy) => Some(Arc::clone(policy)),
+            PolicyOf::Request(policy) => policy(parts),
+        }
+    }
+
+    pub(super) fn key(&self, parts: &Parts) -> Option<ResourceKey> {
+        match &self.key {
+            Some(key) => key(parts),
+            None => Some(ResourceKey::from_path(parts)),
+        }
+    }
+
+    /// The store that knows what is current, if there is one.
+    pub(super) fn versions(&self) -> Option<&dyn VersionStore> {
+        match &self.mode {
+            Mode::Claim(store) => Some(&**store),
+            Mode::Handler(store) => store.as_deref(),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match &self.mode {
+            Mode::Claim(_) => "claim",
+            Mode::Handler(_) => "handler",
+        };
+        f.debug_struct("Config")
+            .field("mode", &mode)
+            .field("runtime", &self.runtime)
+            .finish_non_exhaustive()
+    }
+}

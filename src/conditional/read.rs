@@ -1,0 +1,160 @@
+//! Reads: evaluated before the handler where a store knows the version, after it otherwise, and
+//! stamped only if the version is certain to be that of the bytes.
+
+use std::ops::ControlFlow;
+
+use http::header::{IF_RANGE, LAST_MODIFIED, RANGE};
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
+
+use super::body::ResponseBody;
+use super::exchange::Exchange;
+use super::respond::{kept_fields, own_tag};
+use crate::decision::{Decision, Selected, Validators};
+use crate::entity_tag::EntityTag;
+use crate::http_date::HttpDate;
+use crate::policy::Reads;
+use crate::precondition::Preconditions;
+use crate::report::{Report, Untagged};
+use crate::store::{Answer, Current, Snapshot, State, StoreError};
+
+/// What the store said of a resource, if it was asked.
+pub(super) type Known = Option<Result<Snapshot, StoreError>>;
+
+/// A read whose handler has been called, or is about to be.
+pub(super) struct Reading {
+    exchange: Exchange,
+    /// What was current, and settled, before the handler ran.
+    before: Option<State>,
+    /// What is needed of the request's header, which the handler has by now.
+    kept: HeaderMap,
+}
+
+impl Reading {
+    /// Asks the store, if the policy wants reads evaluated before the handler.
+    pub(super) fn ask(exchange: &Exchange) -> Option<Answer<Result<Snapshot, StoreError>>> {
+        match exchange.policy.reads {
+            Reads::AfterHandler => None,
+            Reads::BeforeHandler => Some(exchange.config.versions()?.current(&exchange.key)),
+        }
+    }
+
+    /// Evaluates the conditions as far as they can be; it may be answered without the handler.
+    pub(super) fn begin<B>(
+        exchange: Exchange,
+        parts: &mut Parts,
+        before: Known,
+    ) -> ControlFlow<Response<ResponseBody<B>>, Self> {
+        let mut settled = None;
+        let range = match before {
+            None => !parts.headers.contains_key(IF_RANGE),
+            Some(Err(_)) => {
+                let conditions = Preconditions::from_headers(&parts.headers);
+                if conditions.if_match().is_some() || conditions.if_unmodified_since().is_some() {
+                    return ControlFlow::Break(exchange.unavailable(&parts.headers));
+                }
+                !parts.headers.contains_key(IF_RANGE)
+            }
+            Some(Ok(snapshot)) => {
+                let decision = exchange.decide(&parts.headers, &snapshot.state);
+                match (decision, snapshot.state.current()) {
+                    (Decision::Refuse(refusal), _) => {
+                        let state = snapshot.settled.then_some(&snapshot.state);
+                        return ControlFlow::Break(exchange.refuse(&parts.headers, refusal, state));
+                    }
+                    (Decision::Reuse, Some(current)) if snapshot.settled => {
+                        return ControlFlow::Break(exchange.not_modified(current));
+                    }
+                    _ => {}
+                }
+                settled = snapshot.settled.then_some(snapshot.state);
+                settled.is_some() && decision == (Decision::Forward { range: true })
+            }
+        };
+        if !range {
+            parts.headers.remove(RANGE);
+        }
+        ControlFlow::Continue(Self {
+            exchange,
+            before: settled,
+            kept: kept_fields(&parts.headers),
+        })
+    }
+
+    /// Asks the store again, where that can make the difference between a tag and none.
+    pub(super) fn ask_again<B>(
+        &self,
+        response: &Response<B>,
+    ) -> Option<Answer<Result<Snapshot, StoreError>>> {
+        let has_version = self
+            .before
+            .as_ref()
+            .and_then(State::current)
+            .is_some_and(|current| current.version.is_some() || current.last_modified.is_some());
+        let wanted = has_version && response.status().is_success();
+        wanted.then(|| Some(self.exchange.config.versions()?.current(&self.exchange.key)))?
+    }
+
+    /// Stamps the handler's answer, or makes a 304 or 412 of it if its own tag says so.
+    pub(super) fn finish<B>(
+        self,
+        response: Response<B>,
+        after: Known,
+    ) -> Response<ResponseBody<B>> {
+        let mut response = response.map(ResponseBody::inner);
+        let report = response.extensions_mut().remove::<Report>();
+        if !response.status().is_success() {
+            return response;
+        }
+        let current = match report {
+            Some(Report::Read(current) | Report::Wrote(current)) => Some(current),
+            _ => self.unchanged_since_before(after),
+        };
+        if response.extensions().get::<Untagged>().is_none()
+            && let Some(current) = &current
+        {
+            self.exchange
+                .add_validators(response.headers_mut(), current);
+        }
+        self.exchange.add_read_headers(response.headers_mut());
+        if response.status() == StatusCode::OK
+            && !Preconditions::from_headers(&self.kept).is_empty()
+        {
+            return self.evaluate_again(response);
+        }
+        response
+    }
+
+    /// The version that was current before the handler and is so after it: then it is that of the
+    /// bytes in between.
+    fn unchanged_since_before(&self, after: Known) -> Option<Current> {
+        let Some(Ok(after)) = after else { return None };
+        let same = after.settled && self.before.as_ref() == Some(&after.state);
+        match after.state {
+            State::Present(current) | State::Unseen(current) if same => Some(current),
+            _ => None,
+        }
+    }
+
+    /// The handler's answer shows validators that nobody knew before it ran.
+    fn evaluate_again<B>(self, response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+        let tag = own_tag(response.headers());
+        let last_modified = response
+            .headers()
+            .get(LAST_MODIFIED)
+            .and_then(|value| HttpDate::parse(value.as_bytes()));
+        let selected = Selected::Present(Validators {
+            tag: tag.as_ref().map(EntityTag::borrow),
+            last_modified,
+            ..Validators::default()
+        });
+        match self.exchange.decide_selected(&self.kept, selected) {
+            Decision::Reuse => Exchange::strip_to_not_modified(response),
+            Decision::Refuse(refusal) => {
+                let state = self.before.as_ref();
+                self.exchange.refuse(&self.kept, refusal, state)
+            }
+            Decision::Forward { .. } | Decision::Probe => response,
+        }
+    }
+}

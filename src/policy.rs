@@ -1,0 +1,497 @@
+//! What a route chooses: every option and every default, in one place.
+//!
+//! Two published conventions are ready-made: [`Policy::rfc9110`] (412 for a stale write, 428 for a
+//! missing `If-Match`) and [`Policy::aip154`] (409 and 400, as Google's AIP-154 and NovaTrade24
+//! have it). Both require `If-Match`, because what an optional one protects is only the careful
+//! client.
+//!
+//! ```
+//! use std::time::Duration;
+//! use http::Method;
+//! use tower_conditional::Policy;
+//! use tower_conditional::policy::{Busy, IfMatch};
+//!
+//! let policy = Policy::aip154()
+//!     .if_match_for(Method::DELETE, IfMatch::Optional)
+//!     .busy(Busy::Wait(Duration::from_secs(2)))
+//!     .cache_control("private, no-cache")?;
+//! # let _ = policy;
+//! # Ok::<(), http::header::InvalidHeaderValue>(())
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, InvalidHeaderValue, VARY};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use crate::decision::Rules;
+use crate::precondition::Limits;
+use crate::problem::Problem;
+use crate::store::Outcome;
+
+/// What a write needs, per method.
+///
+/// See [`Policy::if_match`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IfMatch {
+    /// Evaluated where it is sent.
+    Optional,
+    /// A write without it is refused.
+    Required,
+    /// As optional; an answer to a write without it carries
+    /// [`MissingIfMatch`](crate::problem::MissingIfMatch) in its extensions, so that an outer
+    /// layer can count what [`Required`](Self::Required) would have refused.
+    Warn,
+}
+
+/// The status of a stale write.
+///
+/// See [`Policy::conflict_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConflictStatus {
+    /// `409 Conflict`, type `version-mismatch`.
+    Conflict,
+    /// `412 Precondition Failed`, type `precondition-failed`.
+    PreconditionFailed,
+}
+
+/// The status of a write without the `If-Match` that it needs.
+///
+/// See [`Policy::missing_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MissingStatus {
+    /// `400 Bad Request`, type `if-match-required`.
+    BadRequest,
+    /// `428 Precondition Required` ([RFC 6585]), type `if-match-required`.
+    ///
+    /// [RFC 6585]: https://www.rfc-editor.org/rfc/rfc6585#section-3
+    PreconditionRequired,
+}
+
+/// What an `If-Match` is that cannot be read.
+///
+/// See [`Policy::malformed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    /// A bad request: `400`, type `if-match-malformed`.
+    BadRequest,
+    /// A condition that is false, answered as a stale one.
+    ConditionFails,
+}
+
+/// What a write does while another one holds the resource.
+///
+/// See [`Policy::busy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Busy {
+    /// Gives up at once.
+    Refuse,
+    /// Waits for its turn, at most this long.
+    Wait(Duration),
+}
+
+/// The status of a write that gave up waiting.
+///
+/// See [`Policy::busy_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BusyStatus {
+    /// `409 Conflict`, with a type of its own: never that of a stale write.
+    Conflict,
+    /// `503 Service Unavailable`.
+    ServiceUnavailable,
+}
+
+/// When the conditions of a read are evaluated.
+///
+/// See [`Policy::reads`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reads {
+    /// After the handler, from the tag that its own answer carries. Needs no store, and the
+    /// handler's authorisation comes first; streams pass through.
+    AfterHandler,
+    /// Before the handler, which an unchanged read never reaches. Asks the store.
+    BeforeHandler,
+}
+
+/// What becomes of the body of a write before the resource is claimed for it.
+///
+/// See [`Policy::request_body`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestBodies {
+    /// It is read first, up to this many bytes; more is `413 Content Too Large`.
+    Buffer(usize),
+    /// It is passed on as it comes: a slow client then holds the resource while it uploads.
+    Stream,
+}
+
+type OutcomeOf = Arc<dyn Fn(&Response<()>) -> Outcome + Send + Sync>;
+type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
+
+/// What a route does with conditional requests.
+///
+/// See the [module docs](crate::policy) for an example.
+#[derive(Clone)]
+#[must_use]
+pub struct Policy {
+    if_match: PerMethod<IfMatch>,
+    creates: PerMethod<bool>,
+    pub(crate) missing_status: MissingStatus,
+    pub(crate) conflict_status: ConflictStatus,
+    malformed: Malformed,
+    pub(crate) busy: PerMethod<Busy>,
+    pub(crate) busy_status: BusyStatus,
+    pub(crate) reads: Reads,
+    pub(crate) read_headers: Vec<(HeaderName, HeaderValue)>,
+    tolerant: bool,
+    limits: Limits,
+    pub(crate) request_body: RequestBodies,
+    pub(crate) existence_first: bool,
+    pub(crate) lease: Duration,
+    outcome: Option<OutcomeOf>,
+    pub(crate) problem_base: Arc<str>,
+    render: Option<Render>,
+}
+
+impl Policy {
+    /// Requires `If-Match` of `PUT`, `PATCH`, `DELETE` and unknown methods; 428 if it is missing,
+    /// 412 if it is stale or cannot be read.
+    pub fn rfc9110() -> Self {
+        Self {
+            if_match: PerMethod::new(IfMatch::Required).except(Method::POST, IfMatch::Optional),
+            creates: PerMethod::new(true)
+                .except(Method::PATCH, false)
+                .except(Method::DELETE, false),
+            missing_status: MissingStatus::PreconditionRequired,
+            conflict_status: ConflictStatus::PreconditionFailed,
+            malformed: Malformed::ConditionFails,
+            busy: PerMethod::new(Busy::Wait(Duration::from_secs(5))),
+            busy_status: BusyStatus::ServiceUnavailable,
+            reads: Reads::BeforeHandler,
+            read_headers: Vec::new(),
+            tolerant: false,
+            limits: Limits::DEFAULT,
+            request_body: RequestBodies::Buffer(2 * 1024 * 1024),
+            existence_first: false,
+            lease: Duration::from_secs(30),
+            outcome: None,
+            problem_base: Arc::from("/problems/"),
+            render: None,
+        }
+    }
+
+    /// Requires `If-Match` as [`rfc9110`](Self::rfc9110) does; 400 if it is missing or cannot be
+    /// read, 409 if it is stale. The mapping of [AIP-154].
+    ///
+    /// [AIP-154]: https://google.aip.dev/154
+    pub fn aip154() -> Self {
+        Self::rfc9110()
+            .missing_status(MissingStatus::BadRequest)
+            .conflict_status(ConflictStatus::Conflict)
+            .malformed(Malformed::BadRequest)
+    }
+
+    /// Is `If-Match` required of writes?
+    ///
+    /// Defaults to [`IfMatch::Required`]: a client that forgets it, or a proxy that strips it,
+    /// would overwrite what it never saw. Says nothing of `POST`, which mostly creates and
+    /// therefore defaults to [`IfMatch::Optional`]; see [`if_match_for`](Self::if_match_for).
+    /// `If-None-Match: *` stands in for it.
+    pub fn if_match(mut self, if_match: IfMatch) -> Self {
+        self.if_match.default = if_match;
+        self
+    }
+
+    /// Is `If-Match` required of writes by this method?
+    ///
+    /// Defaults to what [`if_match`](Self::if_match) says, for `POST` to [`IfMatch::Optional`].
+    pub fn if_match_for(mut self, method: Method, if_match: IfMatch) -> Self {
+        self.if_match = self.if_match.except(method, if_match);
+        self
+    }
+
+    /// Can a request by this method create the resource that it names?
+    ///
+    /// If so, `If-Match` on a missing resource is refused here. If not, the handler is asked, for
+    /// its 404. Defaults to no for `PATCH` and `DELETE` and to yes for everything else, because an
+    /// update of a deleted resource must not bring it back.
+    pub fn creates(mut self, method: Method, creates: bool) -> Self {
+        self.creates = self.creates.except(method, creates);
+        self
+    }
+
+    /// The status of a write without the `If-Match` that it needs.
+    ///
+    /// Defaults to [`MissingStatus::PreconditionRequired`].
+    pub fn missing_status(mut self, status: MissingStatus) -> Self {
+        self.missing_status = status;
+        self
+    }
+
+    /// The status of a stale write. A failed `If-None-Match` is always 412
+    /// ([RFC 9110, section 13.1.2]).
+    ///
+    /// Defaults to [`ConflictStatus::PreconditionFailed`].
+    ///
+    /// [RFC 9110, section 13.1.2]: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+    pub fn conflict_status(mut self, status: ConflictStatus) -> Self {
+        self.conflict_status = status;
+        self
+    }
+
+    /// What an `If-Match` is that cannot be read. An `If-None-Match` that cannot be read is a bad
+    /// request on a write, and matches nothing on a read.
+    ///
+    /// Defaults to [`Malformed::ConditionFails`], the letter of RFC 9110.
+    pub fn malformed(mut self, malformed: Malformed) -> Self {
+        self.malformed = malformed;
+        self
+    }
+
+    /// What a write does while another one holds the resource.
+    ///
+    /// Defaults to waiting for 5 seconds, first come first served: long enough for the slowest of
+    /// usual handlers, short enough for a person who waits for an answer.
+    pub fn busy(mut self, busy: Busy) -> Self {
+        self.busy.default = busy;
+        self
+    }
+
+    /// What a write by this method does while another one holds the resource: a second delete, say,
+    /// may give up at once.
+    ///
+    /// Defaults to what [`busy`](Self::busy) says.
+    pub fn busy_for(mut self, method: Method, busy: Busy) -> Self {
+        self.busy = self.busy.except(method, busy);
+        self
+    }
+
+    /// The status of a write that gave up waiting, type `resource-busy` or, where a delete was in
+    /// the way, `delete-in-progress`; with `Retry-After` either way.
+    ///
+    /// Defaults to [`BusyStatus::ServiceUnavailable`]: nothing was wrong with the request.
+    pub fn busy_status(mut self, status: BusyStatus) -> Self {
+        self.busy_status = status;
+        self
+    }
+
+    /// When the conditions of a read are evaluated.
+    ///
+    /// Defaults to [`Reads::BeforeHandler`] where the layer has a store, which saves the handler;
+    /// without one it is always [`Reads::AfterHandler`].
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// A field that the answer to a read carries unless the handler sets it, and that an early 304
+    /// repeats: `Cache-Control`, `Content-Location`, `Expires`, `Vary` must be the same on both
+    /// ([RFC 9110, section 15.4.5]). May be given several times for one name.
+    ///
+    /// Defaults to none.
+    ///
+    /// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
+    pub fn read_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.read_headers.push((name, value));
+        self
+    }
+
+    /// `Cache-Control` of reads; see [`read_header`](Self::read_header).
+    ///
+    /// # Errors
+    ///
+    /// If `value` is not a field value.
+    pub fn cache_control(self, value: &str) -> Result<Self, InvalidHeaderValue> {
+        Ok(self.read_header(CACHE_CONTROL, value.try_into()?))
+    }
+
+    /// `Vary` of reads; see [`read_header`](Self::read_header).
+    ///
+    /// # Errors
+    ///
+    /// If `value` is not a field value.
+    pub fn vary(self, value: &str) -> Result<Self, InvalidHeaderValue> {
+        Ok(self.read_header(VARY, value.try_into()?))
+    }
+
+    /// Do `W/"5"` and `"5-gzip"` name version 5? Compressing proxies change tags on the way out
+    /// and pass them back as they are; strictly compared, every write behind such a proxy is stale.
+    ///
+    /// Defaults to no. Sound for tags that name a version; never say yes where a tag is a hash of
+    /// bytes.
+    pub fn tolerant(mut self, tolerant: bool) -> Self {
+        self.tolerant = tolerant;
+        self
+    }
+
+    /// How much of `If-Match` and `If-None-Match` is read.
+    ///
+    /// Defaults to [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What becomes of the body of a write before the resource is claimed for it.
+    ///
+    /// Defaults to [`RequestBodies::Buffer`] of 2 MiB, which is also axum's limit: a claim must not
+    /// be held while a client uploads.
+    pub fn request_body(mut self, bodies: RequestBodies) -> Self {
+        self.request_body = bodies;
+        self
+    }
+
+    /// Is a missing resource the handler's 404 before a missing `If-Match` is refused?
+    ///
+    /// Defaults to no, which needs no look at the store.
+    pub fn existence_first(mut self, first: bool) -> Self {
+        self.existence_first = first;
+        self
+    }
+
+    /// How long a claim stands that nobody settles: the longest that the effects of a handler may
+    /// outlast its request, and the longest that a crash blocks a resource. Where the store counts
+    /// leases, the handler gets nine tenths of it to finish.
+    ///
+    /// Defaults to 30 seconds, the statement timeout of most services and then some.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// What a handler did to the resource, by its answer, where it does not
+    /// [report](crate::report::Report) it. The response comes without its body.
+    ///
+    /// Defaults to: 2xx has written (deleted, if the method is `DELETE`), 4xx has not; anything
+    /// else, and 202, may have.
+    pub fn outcome(
+        mut self,
+        outcome: impl Fn(&Response<()>) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        self.outcome = Some(Arc::new(outcome));
+        self
+    }
+
+    /// What the `type` of every problem starts with.
+    ///
+    /// Defaults to `/problems/`.
+    pub fn problem_base(mut self, base: impl Into<Arc<str>>) -> Self {
+        self.problem_base = base.into();
+        self
+    }
+
+    /// Writes the answers of this layer, instead of [`Problem::to_response`]. What has to stand in
+    /// the header is added to whatever comes back: `Cache-Control: no-store`, `ETag`,
+    /// `Retry-After`.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Response;
+    /// use tower_conditional::Policy;
+    ///
+    /// let policy = Policy::rfc9110().render(|problem| {
+    ///     let mut response = Response::new(Bytes::from(problem.detail().to_owned()));
+    ///     *response.status_mut() = problem.status();
+    ///     response
+    /// });
+    /// # let _ = policy;
+    /// ```
+    pub fn render(
+        mut self,
+        render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.render = Some(Arc::new(render));
+        self
+    }
+
+    pub(crate) fn if_match_of(&self, method: &Method) -> IfMatch {
+        *self.if_match.of(method)
+    }
+
+    pub(crate) fn rules(&self, method: &Method) -> Rules {
+        Rules {
+            required: self.if_match_of(method) == IfMatch::Required,
+            malformed_is_bad_request: self.malformed == Malformed::BadRequest,
+            creates: *self.creates.of(method),
+            tolerant: self.tolerant,
+            limits: self.limits,
+        }
+    }
+
+    pub(crate) fn wait(&self, method: &Method) -> Duration {
+        match self.busy.of(method) {
+            Busy::Refuse => Duration::ZERO,
+            Busy::Wait(limit) => *limit,
+        }
+    }
+
+    pub(crate) fn outcome_of(&self, method: &Method, response: &Response<()>) -> Outcome {
+        if let Some(outcome) = &self.outcome {
+            return outcome(response);
+        }
+        match response.status() {
+            StatusCode::ACCEPTED => Outcome::Unknown,
+            status if status.is_success() && method == Method::DELETE => Outcome::Deleted,
+            status if status.is_success() => Outcome::Written,
+            status if status.is_client_error() => Outcome::Unchanged,
+            _ => Outcome::Unknown,
+        }
+    }
+
+    pub(crate) fn respond(&self, problem: &Problem) -> Response<Bytes> {
+        match &self.render {
+            Some(render) => render(problem),
+            None => problem.to_response(),
+        }
+    }
+}
+
+impl Default for Policy {
+    /// [`Policy::rfc9110`].
+    fn default() -> Self {
+        Self::rfc9110()
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("if_match", &self.if_match)
+            .field("missing_status", &self.missing_status)
+            .field("conflict_status", &self.conflict_status)
+            .field("malformed", &self.malformed)
+            .field("busy", &self.busy)
+            .field("reads", &self.reads)
+            .field("request_body", &self.request_body)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A choice, with exceptions for some methods.
+#[derive(Debug, Clone)]
+pub(crate) struct PerMethod<T> {
+    default: T,
+    exceptions: Vec<(Method, T)>,
+}
+
+impl<T> PerMethod<T> {
+    const fn new(default: T) -> Self {
+        Self {
+            default,
+            exceptions: Vec::new(),
+        }
+    }
+
+    fn except(mut self, method: Method, choice: T) -> Self {
+        self.exceptions.retain(|(known, _)| *known != method);
+        self.exceptions.push((method, choice));
+        self
+    }
+
+    fn of(&self, method: &Method) -> &T {
+        let exception = self.exceptions.iter().find(|(known, _)| known == method);
+        exception.map_or(&self.default, |(_, choice)| choice)
+    }
+}

@@ -1,0 +1,238 @@
+//! The core against slow, literal readings of the specification, over generated input.
+
+mod dates;
+mod generate;
+mod keys;
+mod naive;
+mod tags;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderValue, Method};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use tower_conditional::decision::{
+    Access, Decision, ListField, Refusal, Rules, Selected, Validators, decide, refuse_unseen,
+};
+use tower_conditional::precondition::{Limits, Preconditions};
+use tower_conditional::{EntityTag, HttpDate};
+
+use self::naive::{Answer, Representation, Request, Resource, Route, Tag};
+
+/// Nothing is written to disk: a failure prints its smallest case, which then becomes a test.
+fn config(cases: u32) -> Config {
+    Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn the_decision_is_what_a_literal_reading_of_section_13_gives() {
+    let seen = RefCell::new(BTreeMap::<String, u32>::new());
+    let input = (
+        generate::request(),
+        generate::resource(),
+        generate::route(),
+        generate::now(),
+    );
+    TestRunner::new(config(6_000))
+        .run(&input, |(request, resource, route, now)| {
+            let expected = naive::answer(&request, &resource, &route, now);
+            *seen
+                .borrow_mut()
+                .entry(format!("{expected:?}"))
+                .or_default() += 1;
+            prop_assert_eq!(real_answer(&request, &resource, &route, now), expected);
+            Ok(())
+        })
+        .unwrap();
+    // Two forwards, five refusals (one of them by either malformed field), 304 and a probe.
+    let seen = seen.into_inner();
+    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert!(seen.values().all(|count| *count >= 10), "{seen:?}");
+}
+
+/// What the property found once, kept by name.
+#[test]
+fn cases_that_were_wrong_once_stay_right() {
+    let five = Representation {
+        tag: Some(Tag {
+            weak: false,
+            opaque: b"5".to_vec(),
+        }),
+        alternates: Vec::new(),
+        modified: None,
+    };
+    let unseen = Resource::Unseen(five);
+    let updates_only = Route {
+        required: false,
+        malformed_is_bad_request: true,
+        creates: false,
+        tolerant: false,
+        most_bytes: 8_192,
+        most_tags: 2_048,
+    };
+    let check = |method, resource, lines: &[(&'static str, &str)], expected, why| {
+        let lines = lines
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes().to_vec()));
+        let request = Request {
+            method,
+            lines: lines.collect(),
+        };
+        let answer = real_answer(&request, resource, &updates_only, None);
+        assert_eq!(answer, expected, "{why}");
+    };
+    let (old_part, whole) = (("if-range", r#""4""#), Answer::Forward { range: false });
+    check(
+        "GET",
+        &unseen,
+        &[("if-match", "*"), old_part, ("range", "bytes=5-")],
+        whole,
+        "a client with a part of an old version gets all of the new one",
+    );
+    check(
+        "GET",
+        &Resource::Absent,
+        &[("if-match", r#""4""#), old_part, ("range", "bytes=5-")],
+        whole,
+        "what is not there has no part that an old one could be joined with",
+    );
+    check(
+        "GET",
+        &unseen,
+        &[("if-match", "*"), ("if-none-match", r#""5""#)],
+        Answer::NotModified,
+        "a client with the current version gets none of it",
+    );
+    check(
+        "PUT",
+        &Resource::Absent,
+        &[("if-none-match", "5")],
+        Answer::Forward { range: true },
+        "404 comes before 400",
+    );
+}
+
+proptest! {
+    #![proptest_config(config(1_000))]
+
+    #[test]
+    fn a_refusal_without_a_look_is_the_refusal_after_one(
+        request in generate::request(),
+        resource in generate::resource(),
+        route in generate::route(),
+    ) {
+        let headers = headers(&request);
+        let method = Method::from_bytes(request.method.as_bytes()).unwrap();
+        let unseen = refuse_unseen(
+            Access::of(&method),
+            &Preconditions::from_headers(&headers),
+            &rules(&route),
+        );
+        let looked = naive::answer(&request, &resource, &route, None);
+        if matches!(resource, Resource::Absent) && !route.creates {
+            prop_assert!(!matches!(looked, Answer::Missing));
+        } else {
+            prop_assert_eq!(unseen.is_some(), looked == Answer::Missing);
+        }
+    }
+}
+
+/// What the library says, in the oracle's words.
+fn real_answer(request: &Request, resource: &Resource, route: &Route, now: Option<u64>) -> Answer {
+    let headers = headers(request);
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap();
+    let owned = match resource {
+        Resource::Absent => None,
+        Resource::Present(current) | Resource::Unseen(current) => Some(Owned::of(current)),
+    };
+    let selected = match (resource, &owned) {
+        (Resource::Present(_), Some(owned)) => Selected::Present(owned.validators()),
+        (Resource::Unseen(_), Some(owned)) => Selected::Unseen(owned.validators()),
+        _ => Selected::Absent,
+    };
+    let decision = decide(
+        Access::of(&method),
+        &Preconditions::from_headers(&headers),
+        selected,
+        &rules(route),
+        now.map(date),
+    );
+    match decision {
+        Decision::Forward { range } => Answer::Forward { range },
+        Decision::Probe => Answer::Probe,
+        Decision::Reuse => Answer::NotModified,
+        Decision::Refuse(Refusal::IfMatch) => Answer::Refuse("if-match"),
+        Decision::Refuse(Refusal::IfNoneMatch) => Answer::Refuse("if-none-match"),
+        Decision::Refuse(Refusal::IfUnmodifiedSince) => Answer::Refuse("if-unmodified-since"),
+        Decision::Refuse(Refusal::Malformed { field, .. }) => Answer::Malformed(match field {
+            ListField::IfMatch => "if-match",
+            ListField::IfNoneMatch => "if-none-match",
+        }),
+        Decision::Refuse(Refusal::Missing) => Answer::Missing,
+        Decision::Refuse(other) => panic!("a refusal that the oracle does not know: {other:?}"),
+    }
+}
+
+/// A representation in the library's words.
+struct Owned {
+    tag: Option<EntityTag>,
+    alternates: Vec<EntityTag>,
+    modified: Option<HttpDate>,
+}
+
+impl Owned {
+    fn of(current: &Representation) -> Self {
+        Self {
+            tag: current.tag.as_ref().map(entity_tag),
+            alternates: current.alternates.iter().map(entity_tag).collect(),
+            modified: current.modified.map(date),
+        }
+    }
+
+    fn validators(&self) -> Validators<'_> {
+        Validators {
+            tag: self.tag.as_ref().map(EntityTag::borrow),
+            alternates: &self.alternates,
+            last_modified: self.modified,
+        }
+    }
+}
+
+fn entity_tag(tag: &Tag) -> EntityTag {
+    let make = if tag.weak {
+        EntityTag::weak
+    } else {
+        EntityTag::strong
+    };
+    make(&tag.opaque).unwrap()
+}
+
+fn date(second: u64) -> HttpDate {
+    HttpDate::parse(naive::spellings(second)[0].as_bytes()).unwrap()
+}
+
+fn headers(request: &Request) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.lines {
+        headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+fn rules(route: &Route) -> Rules {
+    Rules {
+        required: route.required,
+        malformed_is_bad_request: route.malformed_is_bad_request,
+        creates: route.creates,
+        tolerant: route.tolerant,
+        limits: Limits {
+            bytes: route.most_bytes,
+            tags: route.most_tags,
+        },
+    }
+}
