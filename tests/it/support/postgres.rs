@@ -20,10 +20,15 @@ const NOBODY: u32 = 65534;
 
 const SCRIPT: &str = r#"
 initdb --pgdata=data --username=test --auth=trust --encoding=UTF8 --no-sync >log 2>&1 &&
-pg_ctl --pgdata=data --log=log --wait --options="
-    -c listen_addresses='' -c unix_socket_directories='$PWD' -c fsync=off -c max_connections=400
-    -c shared_preload_libraries=$PRELOAD" start >>log 2>&1 &&
-echo ready
+cat >>data/postgresql.conf <<END
+listen_addresses = ''
+unix_socket_directories = '$PWD'
+fsync = off
+max_connections = 400
+shared_preload_libraries = 'pg_stat_statements'
+END
+pg_ctl --pgdata=data --log=log --wait start >>log 2>&1 &&
+echo ready || echo failed
 while read -r word; do
     pg_ctl --pgdata=data --mode=immediate stop >>log 2>&1
     pg_ctl --pgdata=data --log=log --wait start >>log 2>&1
@@ -62,7 +67,6 @@ impl Server {
             .args(["-c", SCRIPT])
             .current_dir(&folder)
             .env("PATH", format!("{}:{path}", binaries.display()))
-            .env("PRELOAD", "pg_stat_statements")
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -82,7 +86,9 @@ impl Server {
 
     fn answer(&mut self) -> String {
         let mut line = String::new();
-        self.answers.read_line(&mut line).expect("a shell that lives");
+        self.answers
+            .read_line(&mut line)
+            .expect("a shell that lives");
         line.trim().to_owned()
     }
 
@@ -149,7 +155,9 @@ fn binaries() -> Option<PathBuf> {
         let versions = versions.flatten().map(|version| version.path().join("bin"));
         folders.extend(versions);
     }
-    folders
-        .into_iter()
-        .find(|folder| ["initdb", "pg_ctl", "postgres"].iter().all(|name| folder.join(name).exists()))
+    folders.into_iter().find(|folder| {
+        ["initdb", "pg_ctl", "postgres"]
+            .iter()
+            .all(|name| folder.join(name).exists())
+    })
 }
