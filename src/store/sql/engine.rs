@@ -76,16 +76,20 @@ pub(super) struct Texts {
 impl Texts {
     pub(super) fn new<DB: Statements>(table: &TableName) -> Self {
         let templates = DB::TEMPLATES;
+        // Comments are for readers of the files; who looks at a busy database sees its statements.
         let fill = |template: &str| {
-            let whole = template.replace("{seen}", templates.seen.trim_end());
-            DB::fill(&whole, table)
+            let whole = template.replace("{seen}", templates.seen);
+            let lines = whole
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("--"));
+            DB::fill(&lines.collect::<Vec<_>>().join("\n"), table)
         };
         Self {
             claim: fill(templates.claim),
             current: fill(templates.current),
             exists: fill(templates.exists),
             forget: fill(templates.forget),
-            migration: fill(templates.migration),
+            migration: DB::fill(templates.migration, table),
             prune: fill(templates.prune),
             schema_version: fill(templates.schema_version),
             settle: fill(templates.settle),

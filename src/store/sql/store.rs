@@ -140,7 +140,7 @@ impl<DB: Engine> SqlStore<DB> {
         self
     }
 
-    /// Is the database there, with a table that fits? One round trip, two if it is not.
+    /// Is the database there, with a table that fits? One round trip, three at most if it is not.
     ///
     /// # Errors
     ///
@@ -149,13 +149,13 @@ impl<DB: Engine> SqlStore<DB> {
         let texts = &self.link.texts;
         let versions = match self.link.numbers(&texts.schema_version, None).await {
             Ok(versions) => versions,
-            Err(failure) => {
+            Err(_) => {
                 let tables = self.link.numbers(&texts.exists, None).await?;
-                return Err(if tables.contains(&0) {
-                    OpenError::Missing
-                } else {
-                    failure.into()
-                });
+                if tables.contains(&0) {
+                    return Err(OpenError::Missing);
+                }
+                // It may have been made between the two.
+                self.link.numbers(&texts.schema_version, None).await?
             }
         };
         match versions.first() {

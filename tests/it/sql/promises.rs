@@ -48,7 +48,7 @@ macro_rules! keeps_its_promises {
 }
 pub(crate) use keeps_its_promises;
 
-pub async fn a_resource_nobody_told_of_has_a_version_until_its_first_write<DB: Engine>(
+pub(crate) async fn a_resource_nobody_told_of_has_a_version_until_its_first_write<DB: Engine>(
     store: &SqlStore<DB>,
 ) {
     let order = key("/orders/1");
@@ -86,7 +86,9 @@ pub async fn a_resource_nobody_told_of_has_a_version_until_its_first_write<DB: E
     );
 }
 
-pub async fn a_write_that_changed_nothing_leaves_a_resource_as_unknown_as_it_was<DB: Engine>(
+pub(crate) async fn a_write_that_changed_nothing_leaves_a_resource_as_unknown_as_it_was<
+    DB: Engine,
+>(
     store: &SqlStore<DB>,
 ) {
     let order = key("/orders/1");
@@ -105,7 +107,7 @@ pub async fn a_write_that_changed_nothing_leaves_a_resource_as_unknown_as_it_was
     assert_ne!(in_doubt, before);
 }
 
-pub async fn outcomes_decide_on_the_version<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn outcomes_decide_on_the_version<DB: Engine>(store: &SqlStore<DB>) {
     let order = key("/orders/1");
     let written = write(store, &order, Outcome::Written).await;
     assert!(matches!(written, State::Present(_)), "{written:?}");
@@ -132,7 +134,7 @@ pub async fn outcomes_decide_on_the_version<DB: Engine>(store: &SqlStore<DB>) {
     assert!(![&again, &written].map(version).contains(&version(&unknown)));
 }
 
-pub async fn the_time_of_a_write_is_known<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn the_time_of_a_write_is_known<DB: Engine>(store: &SqlStore<DB>) {
     // The database has this machine's clock; its times are cut to milliseconds.
     let modified = |state: &State| state.current().and_then(|current| current.last_modified);
     let before = SystemTime::now() - Duration::from_millis(2);
@@ -145,7 +147,9 @@ pub async fn the_time_of_a_write_is_known<DB: Engine>(store: &SqlStore<DB>) {
     assert_eq!(modified(&unseen.state), None);
 }
 
-pub async fn the_database_tests_conditions_as_the_library_does<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn the_database_tests_conditions_as_the_library_does<DB: Engine>(
+    store: &SqlStore<DB>,
+) {
     let [unseen, present, absent, in_doubt] =
         ["/unseen", "/present", "/absent", "/in-doubt"].map(key);
     write(store, &present, Outcome::Written).await;
@@ -195,7 +199,7 @@ pub async fn the_database_tests_conditions_as_the_library_does<DB: Engine>(store
     );
 }
 
-pub async fn an_open_claim_is_seen_by_readers_and_refused_to_others<DB: Engine>(
+pub(crate) async fn an_open_claim_is_seen_by_readers_and_refused_to_others<DB: Engine>(
     store: &SqlStore<DB>,
 ) {
     let order = key("/orders/1");
@@ -238,7 +242,7 @@ pub async fn an_open_claim_is_seen_by_readers_and_refused_to_others<DB: Engine>(
     assert_eq!(settled, Settled::Done(State::Absent));
 }
 
-pub async fn a_claim_that_is_waited_for_is_granted_when_it_is_free<DB: Engine>(
+pub(crate) async fn a_claim_that_is_waited_for_is_granted_when_it_is_free<DB: Engine>(
     store: &SqlStore<DB>,
 ) {
     let order = key("/orders/1");
@@ -258,7 +262,7 @@ pub async fn a_claim_that_is_waited_for_is_granted_when_it_is_free<DB: Engine>(
     assert_eq!(settled, Settled::Done(claim.state().clone()));
 }
 
-pub async fn who_has_waited_too_long_is_told_so<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn who_has_waited_too_long_is_told_so<DB: Engine>(store: &SqlStore<DB>) {
     let order = key("/orders/1");
     let _held = claim(store, &order, AT_ONCE).await;
     let wait = Duration::from_millis(30);
@@ -274,7 +278,7 @@ pub async fn who_has_waited_too_long_is_told_so<DB: Engine>(store: &SqlStore<DB>
     assert!(started.elapsed() >= wait);
 }
 
-pub async fn a_claim_that_ran_out_leaves_a_version_that_never_was<DB: Engine>(
+pub(crate) async fn a_claim_that_ran_out_leaves_a_version_that_never_was<DB: Engine>(
     store: &SqlStore<DB>,
 ) {
     let order = key("/orders/1");
@@ -295,7 +299,9 @@ pub async fn a_claim_that_ran_out_leaves_a_version_that_never_was<DB: Engine>(
     }
 }
 
-pub async fn a_claim_that_ran_out_is_taken_over_and_fenced<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn a_claim_that_ran_out_is_taken_over_and_fenced<DB: Engine>(
+    store: &SqlStore<DB>,
+) {
     let order = key("/orders/1");
     let written = write(store, &order, Outcome::Written).await;
     let late = run_out(store, &order).await;
@@ -319,7 +325,7 @@ pub async fn a_claim_that_ran_out_is_taken_over_and_fenced<DB: Engine>(store: &S
     assert_eq!(settled, Settled::Done(in_doubt));
 }
 
-pub async fn a_claim_settles_once<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn a_claim_settles_once<DB: Engine>(store: &SqlStore<DB>) {
     let order = key("/orders/1");
     let claim = claim(store, &order, AT_ONCE).await;
     let Settled::Done(state) = settle(store, claim.clone(), Outcome::Written).await else {
@@ -329,7 +335,7 @@ pub async fn a_claim_settles_once<DB: Engine>(store: &SqlStore<DB>) {
     assert_eq!(settled, Settled::Fenced(state));
 }
 
-pub async fn of_many_that_name_one_version_one_is_granted<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn of_many_that_name_one_version_one_is_granted<DB: Engine>(store: &SqlStore<DB>) {
     for round in 0..10 {
         // In the beginning nobody has a row yet, then one that was seen, then one in doubt.
         let order = key(&format!("/orders/{}", round / 4));
@@ -361,12 +367,12 @@ pub async fn of_many_that_name_one_version_one_is_granted<DB: Engine>(store: &Sq
     }
 }
 
-pub async fn no_update_is_lost<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn no_update_is_lost<DB: Engine>(store: &SqlStore<DB>) {
     let collisions = increments(store, 8, 10).await;
     assert!(collisions > 0, "the writers never met");
 }
 
-pub async fn no_version_comes_back<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn no_version_comes_back<DB: Engine>(store: &SqlStore<DB>) {
     let order = key("/orders/1");
     let mut seen = HashSet::new();
     let mut last = None;
@@ -391,7 +397,9 @@ pub async fn no_version_comes_back<DB: Engine>(store: &SqlStore<DB>) {
     assert!(seen.len() >= 16, "{seen:?}");
 }
 
-pub async fn pruned_resources_get_a_version_that_they_never_had<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn pruned_resources_get_a_version_that_they_never_had<DB: Engine>(
+    store: &SqlStore<DB>,
+) {
     let [order, deleted, unseen] = ["/orders/1", "/orders/2", "/orders/3"].map(key);
     let first = version(&current(store, &unseen).await.state);
     let written = version(&write(store, &order, Outcome::Written).await);
@@ -418,7 +426,7 @@ pub async fn pruned_resources_get_a_version_that_they_never_had<DB: Engine>(stor
     }
 }
 
-pub async fn a_prune_amid_writes_loses_nothing<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn a_prune_amid_writes_loses_nothing<DB: Engine>(store: &SqlStore<DB>) {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     let over = Arc::new(AtomicBool::new(false));
@@ -440,7 +448,7 @@ pub async fn a_prune_amid_writes_loses_nothing<DB: Engine>(store: &SqlStore<DB>)
     );
 }
 
-pub async fn claims_that_are_open_are_not_pruned<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn claims_that_are_open_are_not_pruned<DB: Engine>(store: &SqlStore<DB>) {
     let order = key("/orders/1");
     let claim = claim(store, &order, AT_ONCE).await;
     assert_eq!(store.prune(Duration::ZERO).await.expect("it prunes"), 0);
@@ -448,7 +456,7 @@ pub async fn claims_that_are_open_are_not_pruned<DB: Engine>(store: &SqlStore<DB
     assert!(matches!(settled, Settled::Done(_)), "{settled:?}");
 }
 
-pub async fn a_conditional_write_takes_two_round_trips_and_a_read_one<DB: Engine>(
+pub(crate) async fn a_conditional_write_takes_two_round_trips_and_a_read_one<DB: Engine>(
     store: &SqlStore<DB>,
 ) {
     let order = key("/orders/1");
@@ -483,7 +491,9 @@ async fn claim_and_count<DB: Engine>(
     claim
 }
 
-pub async fn keys_that_the_database_cannot_hold_are_errors<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn keys_that_the_database_cannot_hold_are_errors<DB: Engine>(
+    store: &SqlStore<DB>,
+) {
     // Nothing that compresses well.
     let long: String = (0..512)
         .map(|number| format!("{:04x}", number * 40503 % 65536))
@@ -502,7 +512,7 @@ pub async fn keys_that_the_database_cannot_hold_are_errors<DB: Engine>(store: &S
     }
 }
 
-pub async fn a_healthy_database_is_found_healthy<DB: Engine>(store: &SqlStore<DB>) {
+pub(crate) async fn a_healthy_database_is_found_healthy<DB: Engine>(store: &SqlStore<DB>) {
     let trips = store.round_trips();
     store.health_check().await.expect("it is healthy");
     assert_eq!(store.round_trips() - trips, 1);

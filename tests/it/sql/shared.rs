@@ -11,11 +11,11 @@ use tower_conditional::store::{
 };
 
 /// Long enough that no test meets its end by accident.
-pub const LONG: Duration = Duration::from_secs(60);
-pub const AT_ONCE: ClaimOptions = options(Duration::ZERO, LONG);
-pub const PATIENT: ClaimOptions = options(LONG, LONG);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const AT_ONCE: ClaimOptions = options(Duration::ZERO, LONG);
+pub(crate) const PATIENT: ClaimOptions = options(LONG, LONG);
 
-pub const fn options(wait: Duration, lease: Duration) -> ClaimOptions {
+pub(crate) const fn options(wait: Duration, lease: Duration) -> ClaimOptions {
     ClaimOptions {
         wait,
         lease,
@@ -23,15 +23,15 @@ pub const fn options(wait: Duration, lease: Duration) -> ClaimOptions {
     }
 }
 
-pub fn key(name: &str) -> ResourceKey {
+pub(crate) fn key(name: &str) -> ResourceKey {
     ResourceKey::new(name)
 }
 
-pub async fn current(store: &impl VersionStore, key: &ResourceKey) -> Snapshot {
+pub(crate) async fn current(store: &impl VersionStore, key: &ResourceKey) -> Snapshot {
     store.current(key).await.expect("the database answers")
 }
 
-pub async fn try_claim(
+pub(crate) async fn try_claim(
     store: &impl ClaimStore,
     key: &ResourceKey,
     condition: &Condition,
@@ -42,24 +42,28 @@ pub async fn try_claim(
 }
 
 #[track_caller]
-pub fn granted(claimed: Claimed) -> Claim {
+pub(crate) fn granted(claimed: Claimed) -> Claim {
     match claimed {
         Claimed::Granted(claim) => claim,
         other => panic!("not granted: {other:?}"),
     }
 }
 
-pub async fn claim(store: &impl ClaimStore, key: &ResourceKey, options: ClaimOptions) -> Claim {
+pub(crate) async fn claim(
+    store: &impl ClaimStore,
+    key: &ResourceKey,
+    options: ClaimOptions,
+) -> Claim {
     granted(try_claim(store, key, &Condition::Unconditional, options).await)
 }
 
-pub async fn settle(store: &impl ClaimStore, claim: Claim, outcome: Outcome) -> Settled {
+pub(crate) async fn settle(store: &impl ClaimStore, claim: Claim, outcome: Outcome) -> Settled {
     let settled = store.settle(claim, outcome).await;
     settled.expect("the database answers")
 }
 
 /// A whole write, and what is there then.
-pub async fn write(store: &impl ClaimStore, key: &ResourceKey, outcome: Outcome) -> State {
+pub(crate) async fn write(store: &impl ClaimStore, key: &ResourceKey, outcome: Outcome) -> State {
     let claim = claim(store, key, PATIENT).await;
     match settle(store, claim, outcome).await {
         Settled::Done(state) => state,
@@ -68,13 +72,13 @@ pub async fn write(store: &impl ClaimStore, key: &ResourceKey, outcome: Outcome)
 }
 
 #[track_caller]
-pub fn version(state: &State) -> Version {
+pub(crate) fn version(state: &State) -> Version {
     let version = state.current().and_then(|current| current.version.clone());
     version.unwrap_or_else(|| panic!("no version: {state:?}"))
 }
 
 /// A claim whose lease is over.
-pub async fn run_out(store: &impl ClaimStore, key: &ResourceKey) -> Claim {
+pub(crate) async fn run_out(store: &impl ClaimStore, key: &ResourceKey) -> Claim {
     let claim = claim(store, key, options(LONG, Duration::from_millis(1))).await;
     while !current(store, key).await.settled {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -84,7 +88,7 @@ pub async fn run_out(store: &impl ClaimStore, key: &ResourceKey) -> Claim {
 
 /// Read, increment, write by `writers` at once, `writes` each, through claims on one resource; the
 /// counter is not atomic. Gives how many found the claim held.
-pub async fn increments<DB: Engine>(store: &SqlStore<DB>, writers: u64, writes: u64) -> u64 {
+pub(crate) async fn increments<DB: Engine>(store: &SqlStore<DB>, writers: u64, writes: u64) -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     let counter = Arc::new(AtomicU64::new(0));
     let collisions = Arc::new(AtomicU64::new(0));

@@ -1,5 +1,5 @@
 //! What several modules need: servers, folders.
 
-pub mod folder;
+pub(crate) mod folder;
 #[cfg(feature = "sqlx-postgres")]
-pub mod postgres;
+pub(crate) mod postgres;

@@ -25,6 +25,7 @@ listen_addresses = ''
 unix_socket_directories = '$PWD'
 fsync = off
 max_connections = 400
+track_activity_query_size = 8192
 shared_preload_libraries = 'pg_stat_statements'
 END
 pg_ctl --pgdata=data --log=log --wait start >>log 2>&1 &&
@@ -38,7 +39,7 @@ pg_ctl --pgdata=data --mode=immediate stop >/dev/null 2>&1
 cd / && rm -rf "$OLDPWD"
 "#;
 
-pub struct Server {
+pub(crate) struct Server {
     folder: PathBuf,
     // Holds the pipe whose end ends the server.
     shell: Child,
@@ -96,16 +97,16 @@ impl Server {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    pub fn options(&self) -> PgConnectOptions {
+    pub(crate) fn options(&self) -> PgConnectOptions {
         options(&self.folder)
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Kills it as a power failure does, and starts it again.
-    pub fn crash_and_restart(&mut self) {
+    pub(crate) fn crash_and_restart(&mut self) {
         use std::io::Write;
         let shell = self.shell.stdin.as_mut().expect("it is piped");
         shell.write_all(b"again\n").expect("a shell that lives");
@@ -121,7 +122,7 @@ impl Drop for Server {
 }
 
 /// How to reach the server that lives in `folder`.
-pub fn options(folder: &Path) -> PgConnectOptions {
+pub(crate) fn options(folder: &Path) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(folder)
         .username("test")
@@ -129,13 +130,13 @@ pub fn options(folder: &Path) -> PgConnectOptions {
 }
 
 /// The server that all tests share; None, aloud, where there are no binaries.
-pub fn shared() -> Option<&'static Server> {
+pub(crate) fn shared() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(Server::start).as_ref().or_else(skipped)
 }
 
 /// A server of one's own, which may be restarted.
-pub fn own() -> Option<Server> {
+pub(crate) fn own() -> Option<Server> {
     Server::start().or_else(skipped)
 }
 
