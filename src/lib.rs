@@ -14,6 +14,8 @@ pub mod report;
 pub mod runtime;
 mod short_bytes;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use conditional::{Conditional, ConditionalLayer, RequestBody, ResponseBody, ResponseFuture};
 pub use entity_tag::{EntityTag, EntityTagError};

@@ -1,7 +1,13 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod memory_queue;
+mod memory_store;
 mod oracle;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod sql;
+#[cfg(feature = "testing")]
+mod store_contract;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod support;
+#[cfg(feature = "testing")]
+mod toy_store;
