@@ -40,7 +40,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use crate::problem::{Problem, Reason, trace_id};
@@ -75,12 +75,32 @@ pub struct MissingLayer {
     trace_id: String,
 }
 
+/// A problem of the application's own, with a fresh trace id if it has none.
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use tower_conditional::Problem;
+///
+/// async fn handler() -> Result<&'static str, Problem> {
+///     Err(Problem::new(StatusCode::NOT_FOUND, "not-found", "Not Found"))
+/// }
+/// ```
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let problem = match self.trace_id() {
+            "" => self.with_trace_id(trace_id(&HeaderMap::new())),
+            _ => self,
+        };
+        problem.to_response().map(axum::body::Body::from)
+    }
+}
+
 impl IntoResponse for MissingLayer {
     fn into_response(self) -> Response {
-        let problem = Problem::of(Reason::NotEnforced, StatusCode::INTERNAL_SERVER_ERROR)
+        Problem::of(Reason::NotEnforced, StatusCode::INTERNAL_SERVER_ERROR)
             .with_detail("The route has no ConditionalLayer in handler mode.")
-            .with_trace_id(self.trace_id);
-        problem.to_response().map(axum::body::Body::from)
+            .with_trace_id(self.trace_id)
+            .into_response()
     }
 }
 

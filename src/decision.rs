@@ -131,6 +131,9 @@ pub struct Rules {
     pub creates: bool,
     /// Do `W/"5"` and `"5-gzip"` name version 5 in `If-Match`?
     pub tolerant: bool,
+    /// What the route itself wants of a write, whatever its conditions: that there is (`true`) or is
+    /// not (`false`) such a resource.
+    pub existence: Option<bool>,
     /// How much of a list is read.
     pub limits: Limits,
 }
@@ -143,6 +146,7 @@ impl Default for Rules {
             malformed_is_bad_request: false,
             creates: true,
             tolerant: false,
+            existence: None,
             limits: Limits::DEFAULT,
         }
     }
@@ -173,6 +177,8 @@ pub enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The resource is there, and the route sets it only once.
+    AlreadySet,
     /// `If-Match` is false: the client's version is stale.
     IfMatch,
     /// `If-None-Match` is false on a write: something is there already.
@@ -188,6 +194,8 @@ pub enum Refusal {
     },
     /// The route wants `If-Match`, and there is none.
     Missing,
+    /// The resource is not there, and the route is about one that is.
+    NotSet,
 }
 
 /// The two fields that hold lists of entity-tags.
@@ -226,8 +234,8 @@ pub fn decide(
     if let Some(field) = preconditions.if_match() {
         match if_match(&field, selected, rules) {
             Truth::Holds => {}
-            Truth::Unknown if access == Access::Write => return Decision::Probe,
-            // A read of what is not there after all is the handler's 404.
+            Truth::Unknown if access == Access::Write && rules.creates => return Decision::Probe,
+            // If it is not there after all, the handler says 404.
             Truth::Unknown => {}
             Truth::Fails(refusal) => return Decision::Refuse(refusal),
         }
@@ -256,6 +264,14 @@ pub fn decide(
             && modified <= date
         {
             return Decision::Reuse;
+        }
+    }
+    if access == Access::Write {
+        match (rules.existence, selected) {
+            (Some(_), Selected::Unseen(_)) => return Decision::Probe,
+            (Some(false), Selected::Present(_)) => return Decision::Refuse(Refusal::AlreadySet),
+            (Some(true), Selected::Absent) => return Decision::Refuse(Refusal::NotSet),
+            _ => {}
         }
     }
     Decision::Forward { range }

@@ -71,6 +71,21 @@ impl ResourceKey {
         Self::new(format!("{}:{scope}{self}", scope.len()))
     }
 
+    /// The key without its last segment: that of the collection which an item is in.
+    ///
+    /// ```
+    /// use tower_conditional::ResourceKey;
+    ///
+    /// let item = ResourceKey::new("/orders/5");
+    /// assert_eq!(item.parent(), Some(ResourceKey::new("/orders")));
+    /// assert_eq!(ResourceKey::new("/orders").parent(), None);
+    /// ```
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (parent, _) = self.as_str().rsplit_once('/')?;
+        (!parent.is_empty()).then(|| Self::new(parent))
+    }
+
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -82,13 +97,13 @@ impl ResourceKey {
 }
 
 #[cfg(feature = "axum")]
-fn original_uri(parts: &Parts) -> &Uri {
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     let original = parts.extensions.get::<axum::extract::OriginalUri>();
     original.map_or(&parts.uri, |original| &original.0)
 }
 
 #[cfg(not(feature = "axum"))]
-const fn original_uri(parts: &Parts) -> &Uri {
+pub(crate) const fn original_uri(parts: &Parts) -> &Uri {
     &parts.uri
 }
 

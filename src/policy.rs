@@ -25,9 +25,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, InvalidHeaderValue, VARY};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use serde_json::Value;
 
+use crate::conditional::Renderer;
 use crate::decision::Rules;
+use crate::key::ResourceKey;
 use crate::precondition::Limits;
 use crate::problem::Problem;
 use crate::store::Outcome;
@@ -127,8 +131,34 @@ pub enum RequestBodies {
     Stream,
 }
 
+/// Where the current resource in the answer to a stale write comes from.
+///
+/// See [`Policy::current_resource`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CurrentResource {
+    /// It is left out.
+    Omit,
+    /// From the handler's [`Report::Conflict`](crate::report::Report::Conflict); where there is
+    /// none, through the [`Reader`](crate::Reader) of the layer.
+    Read,
+    /// From the handler's [`Report::Conflict`](crate::report::Report::Conflict).
+    Reported,
+}
+
+/// When a claimed write counts as done.
+///
+/// See [`Policy::settle_at`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SettleAt {
+    /// When the body of the answer has ended. The new `ETag` comes as a trailer.
+    BodyEnd,
+    /// When the handler has answered, whatever of the body is still to come.
+    ResponseHead,
+}
+
+pub(crate) type Redact = Arc<dyn Fn(&mut Value) + Send + Sync>;
+type Others = Arc<dyn Fn(&Parts, &ResourceKey) -> Vec<ResourceKey> + Send + Sync>;
 type OutcomeOf = Arc<dyn Fn(&Response<()>) -> Outcome + Send + Sync>;
-type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
 /// What a route does with conditional requests.
 ///
@@ -144,15 +174,27 @@ pub struct Policy {
     pub(crate) busy: PerMethod<Busy>,
     pub(crate) busy_status: BusyStatus,
     pub(crate) reads: Reads,
-    pub(crate) read_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) read_headers: HeaderMap,
     tolerant: bool,
     limits: Limits,
     pub(crate) request_body: RequestBodies,
     pub(crate) existence_first: bool,
     pub(crate) lease: Duration,
+    pub(crate) settle_at: SettleAt,
+    also_moves: Option<Others>,
     outcome: Option<OutcomeOf>,
-    pub(crate) problem_base: Arc<str>,
-    render: Option<Render>,
+    existence: Option<Existence>,
+    pub(crate) current_resource: CurrentResource,
+    pub(crate) current_resource_limit: usize,
+    pub(crate) redact: Option<Redact>,
+    pub(crate) renderer: Renderer,
+}
+
+/// What a route wants of the resource, whatever the request says, and how it answers otherwise.
+#[derive(Debug, Clone)]
+pub(crate) struct Existence {
+    wanted: bool,
+    pub(crate) type_name: Arc<str>,
 }
 
 impl Policy {
@@ -170,15 +212,20 @@ impl Policy {
             busy: PerMethod::new(Busy::Wait(Duration::from_secs(5))),
             busy_status: BusyStatus::ServiceUnavailable,
             reads: Reads::BeforeHandler,
-            read_headers: Vec::new(),
+            read_headers: HeaderMap::new(),
             tolerant: false,
             limits: Limits::DEFAULT,
             request_body: RequestBodies::Buffer(2 * 1024 * 1024),
             existence_first: false,
             lease: Duration::from_secs(30),
+            settle_at: SettleAt::ResponseHead,
+            also_moves: None,
             outcome: None,
-            problem_base: Arc::from("/problems/"),
-            render: None,
+            existence: None,
+            current_resource: CurrentResource::Reported,
+            current_resource_limit: 64 * 1024,
+            redact: None,
+            renderer: Renderer::default(),
         }
     }
 
@@ -294,7 +341,7 @@ impl Policy {
     ///
     /// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
     pub fn read_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.read_headers.push((name, value));
+        self.read_headers.append(name, value);
         self
     }
 
@@ -361,6 +408,39 @@ impl Policy {
         self
     }
 
+    /// When a claimed write counts as done.
+    ///
+    /// Defaults to [`SettleAt::ResponseHead`]: most handlers have written by the time that they
+    /// answer. Say [`SettleAt::BodyEnd`] of one that goes on writing while its body streams; its
+    /// resource stays claimed until then, and a client that leaves before the end leaves the write
+    /// in doubt.
+    pub fn settle_at(mut self, at: SettleAt) -> Self {
+        self.settle_at = at;
+        self
+    }
+
+    /// Which other resources get a new version with each write of this route, in claim mode: the
+    /// list that an item is in, the order that an invoice belongs to. They are claimed together
+    /// with the resource itself, in the order of their keys, and move together or not at all; so
+    /// writes of two items of one list happen one after the other.
+    ///
+    /// Defaults to none.
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    ///
+    /// // A write to /orders/5 also moves /orders.
+    /// let policy = Policy::rfc9110().also_moves(|_, key| key.parent().into_iter().collect());
+    /// # let _ = policy;
+    /// ```
+    pub fn also_moves(
+        mut self,
+        others: impl Fn(&Parts, &ResourceKey) -> Vec<ResourceKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.also_moves = Some(Arc::new(others));
+        self
+    }
+
     /// What a handler did to the resource, by its answer, where it does not
     /// [report](crate::report::Report) it. The response comes without its body.
     ///
@@ -374,11 +454,86 @@ impl Policy {
         self
     }
 
+    /// The resource of this route is set once: a write is 409 if it is there, with a problem type
+    /// that ends in `type_name`. Asks nothing of the request.
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    ///
+    /// let pickup = Policy::aip154().set_once("milestone-already-set");
+    /// let revoke = Policy::aip154().unset("milestone-not-set");
+    /// # let _ = (pickup, revoke);
+    /// ```
+    pub fn set_once(mut self, type_name: impl Into<Arc<str>>) -> Self {
+        self.existence = Some(Existence {
+            wanted: false,
+            type_name: type_name.into(),
+        });
+        self
+    }
+
+    /// The counterpart of [`set_once`](Self::set_once), for a `POST` that revokes: 409 with this
+    /// problem type if the resource is not there; success has deleted it, and it can be set again,
+    /// with a version that it never had.
+    pub fn unset(mut self, type_name: impl Into<Arc<str>>) -> Self {
+        self.existence = Some(Existence {
+            wanted: true,
+            type_name: type_name.into(),
+        });
+        self
+    }
+
+    /// Where the `currentResource` in the answer to a stale write comes from. It is only there if
+    /// its version is known for certain; then it, the `ETag` and the text name the same version.
+    ///
+    /// Defaults to [`CurrentResource::Reported`]: what the handler hands out has passed its
+    /// authorisation.
+    pub fn current_resource(mut self, from: CurrentResource) -> Self {
+        self.current_resource = from;
+        self
+    }
+
+    /// The longest `currentResource`, in bytes; of a longer one the answer has the
+    /// `Content-Location`.
+    ///
+    /// Defaults to 64 KiB.
+    pub fn current_resource_limit(mut self, bytes: usize) -> Self {
+        self.current_resource_limit = bytes;
+        self
+    }
+
+    /// Removes from a `currentResource` what this client may not see. One that is no JSON is left
+    /// out altogether.
+    ///
+    /// Defaults to none: then it goes out as it came, unparsed.
+    pub fn redact(mut self, redact: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        self.redact = Some(Arc::new(redact));
+        self
+    }
+
+    /// Changes the problems of this layer on their way out: other types and titles, further
+    /// members.
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    /// use tower_conditional::problem::Reason;
+    ///
+    /// let policy = Policy::aip154().problems(|problem| match problem.reason() {
+    ///     Some(Reason::Busy) => problem.with_type("order-locked", "Order Locked"),
+    ///     _ => problem.with_member("help", r#""https://example.com/help""#),
+    /// });
+    /// # let _ = policy;
+    /// ```
+    pub fn problems(mut self, change: impl Fn(Problem) -> Problem + Send + Sync + 'static) -> Self {
+        self.renderer.set_change(change);
+        self
+    }
+
     /// What the `type` of every problem starts with.
     ///
     /// Defaults to `/problems/`.
     pub fn problem_base(mut self, base: impl Into<Arc<str>>) -> Self {
-        self.problem_base = base.into();
+        self.renderer.set_base(base.into());
         self
     }
 
@@ -402,7 +557,7 @@ impl Policy {
         mut self,
         render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
-        self.render = Some(Arc::new(render));
+        self.renderer.set_render(render);
         self
     }
 
@@ -416,8 +571,15 @@ impl Policy {
             malformed_is_bad_request: self.malformed == Malformed::BadRequest,
             creates: *self.creates.of(method),
             tolerant: self.tolerant,
+            existence: self.existence.as_ref().map(|existence| existence.wanted),
             limits: self.limits,
         }
+    }
+
+    /// The problem type of a resource that is there, or not, against the wish of the route.
+    pub(crate) fn existence_type(&self) -> Option<String> {
+        let existence = self.existence.as_ref();
+        existence.map(|existence| existence.type_name.to_string())
     }
 
     pub(crate) fn wait(&self, method: &Method) -> Duration {
@@ -427,24 +589,30 @@ impl Policy {
         }
     }
 
+    pub(crate) fn others(&self, parts: &Parts, key: &ResourceKey) -> Vec<ResourceKey> {
+        let others = self.also_moves.as_ref();
+        others.map_or_else(Vec::new, |others| others(parts, key))
+    }
+
     pub(crate) fn outcome_of(&self, method: &Method, response: &Response<()>) -> Outcome {
         if let Some(outcome) = &self.outcome {
             return outcome(response);
         }
         match response.status() {
             StatusCode::ACCEPTED => Outcome::Unknown,
-            status if status.is_success() && method == Method::DELETE => Outcome::Deleted,
+            status if status.is_success() && self.deletes(method) => Outcome::Deleted,
             status if status.is_success() => Outcome::Written,
             status if status.is_client_error() => Outcome::Unchanged,
             _ => Outcome::Unknown,
         }
     }
+}
 
-    pub(crate) fn respond(&self, problem: &Problem) -> Response<Bytes> {
-        match &self.render {
-            Some(render) => render(problem),
-            None => problem.to_response(),
-        }
+impl Policy {
+    /// Is the resource gone after a success?
+    pub(crate) fn deletes(&self, method: &Method) -> bool {
+        let revokes = self.existence.as_ref();
+        method == Method::DELETE || revokes.is_some_and(|existence| existence.wanted)
     }
 }
 
@@ -477,20 +645,20 @@ pub(crate) struct PerMethod<T> {
 }
 
 impl<T> PerMethod<T> {
-    const fn new(default: T) -> Self {
+    pub(crate) const fn new(default: T) -> Self {
         Self {
             default,
             exceptions: Vec::new(),
         }
     }
 
-    fn except(mut self, method: Method, choice: T) -> Self {
+    pub(crate) fn except(mut self, method: Method, choice: T) -> Self {
         self.exceptions.retain(|(known, _)| *known != method);
         self.exceptions.push((method, choice));
         self
     }
 
-    fn of(&self, method: &Method) -> &T {
+    pub(crate) fn of(&self, method: &Method) -> &T {
         let exception = self.exceptions.iter().find(|(known, _)| known == method);
         exception.map_or(&self.default, |(_, choice)| choice)
     }

@@ -4,12 +4,15 @@
 //! |---|---|---|
 //! | [`Reason::Stale`] | 412 or 409, by policy | `precondition-failed` or `version-mismatch` |
 //! | [`Reason::Exists`] | 412 | `precondition-failed` |
+//! | [`Reason::AlreadySet`] | 409 | `already-set`, or the route's own |
+//! | [`Reason::NotSet`] | 409 | `not-set`, or the route's own |
 //! | [`Reason::Missing`] | 428 or 400, by policy | `if-match-required` |
 //! | [`Reason::MalformedIfMatch`] | 400 | `if-match-malformed` |
 //! | [`Reason::MalformedIfNoneMatch`] | 400 | `if-none-match-malformed` |
 //! | [`Reason::Busy`] | 503 or 409, by policy | `resource-busy` |
 //! | [`Reason::DeleteInProgress`] | 503 or 409, by policy | `delete-in-progress` |
 //! | [`Reason::StoreUnavailable`] | 503 | `store-unavailable` |
+//! | [`Reason::ExistenceUnknown`] | 500 | `existence-unknown` |
 //! | [`Reason::ContentTooLarge`] | 413 | `content-too-large` |
 //! | [`Reason::ContentUnreadable`] | 400 | `content-unreadable` |
 //! | [`Reason::OutcomeUnknown`] | 500 | `outcome-unknown` |
@@ -42,6 +45,8 @@ use http::{Response, StatusCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
+    /// The resource is there, and the route sets it only once.
+    AlreadySet,
     /// Another write holds the resource, and the wait is over.
     Busy,
     /// The content is longer than the route reads.
@@ -50,6 +55,9 @@ pub enum Reason {
     ContentUnreadable,
     /// As [`Busy`](Self::Busy), and the other write is a delete.
     DeleteInProgress,
+    /// The conditions depend on whether the resource exists, the store was never told, and there is
+    /// no [`Reader`](crate::Reader) that knows.
+    ExistenceUnknown,
     /// `If-None-Match` names what is there.
     Exists,
     /// `If-Match` cannot be read.
@@ -62,6 +70,8 @@ pub enum Reason {
     NotEnforced,
     /// The copy that the client has is good: 304, which is no problem and has no document.
     NotModified,
+    /// The resource is not there, and the route is about one that is.
+    NotSet,
     /// The handler ended without an answer, or too late; the write may have happened.
     OutcomeUnknown,
     /// The client's version is not current.
@@ -75,16 +85,19 @@ impl Reason {
     #[must_use]
     pub const fn type_name(self) -> &'static str {
         match self {
+            Self::AlreadySet => "already-set",
             Self::Busy => "resource-busy",
             Self::ContentTooLarge => "content-too-large",
             Self::ContentUnreadable => "content-unreadable",
             Self::DeleteInProgress => "delete-in-progress",
+            Self::ExistenceUnknown => "existence-unknown",
             Self::Exists | Self::Stale => "precondition-failed",
             Self::MalformedIfMatch => "if-match-malformed",
             Self::MalformedIfNoneMatch => "if-none-match-malformed",
             Self::Missing => "if-match-required",
             Self::NotEnforced => "precondition-not-enforced",
             Self::NotModified => "not-modified",
+            Self::NotSet => "not-set",
             Self::OutcomeUnknown => "outcome-unknown",
             Self::StoreUnavailable => "store-unavailable",
         }
@@ -92,16 +105,19 @@ impl Reason {
 
     const fn title(self) -> &'static str {
         match self {
+            Self::AlreadySet => "Already Set",
             Self::Busy => "Resource Busy",
             Self::ContentTooLarge => "Content Too Large",
             Self::ContentUnreadable => "Content Unreadable",
             Self::DeleteInProgress => "Delete In Progress",
+            Self::ExistenceUnknown => "Existence Unknown",
             Self::Exists | Self::Stale => "Precondition Failed",
             Self::MalformedIfMatch => "If-Match Malformed",
             Self::MalformedIfNoneMatch => "If-None-Match Malformed",
             Self::Missing => "If-Match Required",
             Self::NotEnforced => "Precondition Not Enforced",
             Self::NotModified => "Not Modified",
+            Self::NotSet => "Not Set",
             Self::OutcomeUnknown => "Outcome Unknown",
             Self::StoreUnavailable => "Version Store Unavailable",
         }
@@ -178,6 +194,18 @@ impl Problem {
             problem.title = Cow::Borrowed("Version Mismatch");
         }
         problem
+    }
+
+    /// The same, with another type and title.
+    #[must_use]
+    pub fn with_type(
+        mut self,
+        type_name: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.type_name = type_name.into();
+        self.title = title.into();
+        self
     }
 
     /// The same, with another start of its `type`.

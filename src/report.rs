@@ -150,6 +150,10 @@ impl Representation {
         }
     }
 
+    pub(crate) fn into_parts(self) -> (Current, Bytes) {
+        (self.current, self.body)
+    }
+
     /// Its version.
     #[must_use]
     pub const fn current(&self) -> &Current {

@@ -14,9 +14,13 @@
 //! ```
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use futures_core::future::BoxFuture;
 use hyper::rt::{Executor, Timer};
 
@@ -69,8 +73,43 @@ impl Runtime {
         self
     }
 
-    pub(crate) fn executor(&self) -> Option<&(dyn Executor<BoxFuture<'static, ()>> + Send + Sync)> {
-        self.executor.as_deref()
+    /// Runs `work` where a client that leaves cannot stop it, if there is such a place. `None` if
+    /// it ended without a result: it panicked, or the executor gave up on it.
+    pub(crate) async fn detach<T, F>(&self, work: impl FnOnce(Client) -> F) -> Option<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let Some(executor) = &self.executor else {
+            return Some(work(Client(None)).await);
+        };
+        let (client, _waits) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
+        let work = work(Client(Some(client)));
+        executor.execute(Box::pin(async move {
+            // Nobody may be waiting any more; the work is done all the same.
+            drop(sender.send(work.await));
+        }));
+        receiver.await.ok()
+    }
+
+    pub(crate) const fn has_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+
+    /// The result of `work`, or `None` if `limit` was over first; without a timer there is no limit.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        let mut limit = pin!(self.sleep(limit));
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => limit.as_mut().poll(context).map(|()| None),
+        })
+        .await
     }
 
     /// A future that is ready after `duration`; never, without a timer.
@@ -79,6 +118,16 @@ impl Runtime {
             Some(timer) => timer.sleep(duration).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// The client that detached work is done for.
+pub(crate) struct Client(Option<oneshot::Sender<()>>);
+
+impl Client {
+    /// Is nobody waiting for the answer any more?
+    pub(crate) fn has_left(&self) -> bool {
+        self.0.as_ref().is_some_and(oneshot::Sender::is_canceled)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Neither is boxed. What is not ours keeps its frames, trailers, size hint and back-pressure.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,8 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Collected;
 use pin_project_lite::pin_project;
+
+use super::settling::Settling;
 
 pin_project! {
     /// What the inner service gets as the body of its request.
@@ -38,7 +41,6 @@ pin_project! {
     enum RequestKind<B> {
         Inner { #[pin] body: B },
         Read { #[pin] body: Collected<Bytes> },
-        Empty,
     }
 }
 
@@ -54,18 +56,6 @@ impl<B> RequestBody<B> {
         Self {
             kind: RequestKind::Read { body },
         }
-    }
-
-    pub(crate) const fn empty() -> Self {
-        Self {
-            kind: RequestKind::Empty,
-        }
-    }
-}
-
-impl<B> Default for RequestBody<B> {
-    fn default() -> Self {
-        Self::empty()
     }
 }
 
@@ -85,7 +75,6 @@ where
             RequestKindProjection::Read { body } => {
                 body.poll_frame(context).map_err(|never| match never {})
             }
-            RequestKindProjection::Empty => Poll::Ready(None),
         }
     }
 
@@ -93,7 +82,6 @@ where
         match &self.kind {
             RequestKind::Inner { body } => body.is_end_stream(),
             RequestKind::Read { body } => body.is_end_stream(),
-            RequestKind::Empty => true,
         }
     }
 
@@ -101,7 +89,6 @@ where
         match &self.kind {
             RequestKind::Inner { body } => body.size_hint(),
             RequestKind::Read { body } => body.size_hint(),
-            RequestKind::Empty => SizeHint::with_exact(0),
         }
     }
 }
@@ -116,7 +103,6 @@ pin_project! {
     /// let body = ResponseBody::<String>::default();
     /// assert!(body.is_end_stream());
     /// ```
-    #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
         kind: ResponseKind<B>,
@@ -124,11 +110,14 @@ pin_project! {
 }
 
 pin_project! {
-    #[derive(Debug)]
     #[project = ResponseKindProjection]
     enum ResponseKind<B> {
         Inner { #[pin] body: B },
+        // Settles the claims of its write when it ends.
+        Settling { #[pin] body: B, end: Box<Settling> },
         Full { bytes: Bytes },
+        // Whole, trailers included.
+        Read { #[pin] body: Collected<Bytes> },
         // Like an empty one, but its length is nobody's business: hyper would say
         // `content-length: 0` of a 304 to HEAD, which the 200 does not have (RFC 9110, 8.6).
         NoContent,
@@ -139,6 +128,21 @@ impl<B> ResponseBody<B> {
     pub(crate) const fn inner(body: B) -> Self {
         Self {
             kind: ResponseKind::Inner { body },
+        }
+    }
+
+    pub(crate) const fn read(body: Collected<Bytes>) -> Self {
+        Self {
+            kind: ResponseKind::Read { body },
+        }
+    }
+
+    pub(super) fn settling(body: B, end: Settling) -> Self {
+        Self {
+            kind: ResponseKind::Settling {
+                body,
+                end: Box::new(end),
+            },
         }
     }
 
@@ -174,9 +178,13 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             ResponseKindProjection::Inner { body } => body.poll_frame(context),
+            ResponseKindProjection::Settling { body, end } => end.poll_frame(body, context),
             ResponseKindProjection::Full { bytes } => {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready(bytes.has_remaining().then(|| Ok(Frame::data(bytes))))
+            }
+            ResponseKindProjection::Read { body } => {
+                body.poll_frame(context).map_err(|never| match never {})
             }
             ResponseKindProjection::NoContent => Poll::Ready(None),
         }
@@ -185,7 +193,9 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             ResponseKind::Inner { body } => body.is_end_stream(),
+            ResponseKind::Settling { end, .. } => end.is_end(),
             ResponseKind::Full { bytes } => bytes.is_empty(),
+            ResponseKind::Read { body } => body.is_end_stream(),
             ResponseKind::NoContent => false,
         }
     }
@@ -194,7 +204,15 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.size_hint(),
             ResponseKind::Full { bytes } => SizeHint::with_exact(bytes.len() as u64),
-            ResponseKind::NoContent => SizeHint::default(),
+            ResponseKind::Read { body } => body.size_hint(),
+            // Whoever knows a length stops reading there, before the end.
+            ResponseKind::NoContent | ResponseKind::Settling { .. } => SizeHint::default(),
         }
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }

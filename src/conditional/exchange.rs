@@ -1,8 +1,9 @@
 //! One request on its route: what every step of the walk needs to know.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::layer::Config;
@@ -21,9 +22,36 @@ pub(super) struct Exchange {
     pub(super) key: ResourceKey,
     pub(super) method: Method,
     pub(super) access: Access,
+    /// On whose behalf, for the observer.
+    pub(super) actor: Option<Arc<str>>,
+    /// Is this a write that only [`IfMatch::Warn`] lets through?
+    pub(super) unprotected: bool,
+    /// How long it waited for other writes, for the observer.
+    pub(super) waited: Duration,
 }
 
 impl Exchange {
+    pub(super) fn new(
+        config: &Arc<Config>,
+        policy: Arc<Policy>,
+        key: ResourceKey,
+        access: Access,
+        parts: &Parts,
+    ) -> Self {
+        let mut exchange = Self {
+            config: Arc::clone(config),
+            policy,
+            key,
+            method: parts.method.clone(),
+            access,
+            actor: config.actor(parts),
+            unprotected: false,
+            waited: Duration::ZERO,
+        };
+        exchange.unprotected = exchange.is_unprotected(&parts.headers);
+        exchange
+    }
+
     /// Evaluates the conditions in `headers` against what the store says.
     pub(super) fn decide(&self, headers: &HeaderMap, state: &State) -> Decision {
         let tag = state.current().and_then(tag_of);
@@ -68,8 +96,7 @@ impl Exchange {
         )
     }
 
-    /// Is this a write that only [`IfMatch::Warn`] lets through?
-    pub(super) fn is_warned(&self, headers: &HeaderMap) -> bool {
+    fn is_unprotected(&self, headers: &HeaderMap) -> bool {
         if self.policy.if_match_of(&self.method) != IfMatch::Warn {
             return false;
         }
@@ -132,6 +159,16 @@ impl Exchange {
 pub(super) fn tag_of(current: &Current) -> Option<EntityTag> {
     let version = current.version.as_ref()?;
     Some(EntityTag::of_version(version.as_bytes(), current.weak))
+}
+
+/// The other way round.
+pub(super) fn current_of(tag: EntityTagRef<'_>) -> Current {
+    let current = Current::new(version_of(tag));
+    if tag.is_weak() {
+        current.weak()
+    } else {
+        current
+    }
 }
 
 fn version_of(tag: EntityTagRef<'_>) -> Version {

@@ -54,7 +54,7 @@ pin_project! {
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
-    pub(super) const fn answered(answer: Response<ResponseBody<R>>) -> Self {
+    pub(crate) const fn answered(answer: Response<ResponseBody<R>>) -> Self {
         Self {
             state: State::Answered {
                 answer: Some(answer),
@@ -62,7 +62,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) fn boxed(future: impl Future<Output = Respond<R, E>> + Send + 'static) -> Self {
+    pub(crate) fn boxed(future: impl Future<Output = Respond<R, E>> + Send + 'static) -> Self {
         Self {
             state: State::Boxed {
                 future: Box::pin(future),
@@ -70,7 +70,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) const fn forwarded(inner: F) -> Self {
+    pub(crate) const fn forwarded(inner: F) -> Self {
         Self {
             state: State::Forwarded { inner },
         }
@@ -104,6 +104,7 @@ fn once<T>(kept: &mut Option<T>) -> T {
 impl<F, R, E> Future for ResponseFuture<F, R, E>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: Send + 'static,
 {
     type Output = Respond<R, E>;
 
@@ -138,7 +139,12 @@ where
                 }
                 StateProjection::Reported { inner, reporting } => {
                     let response = ready!(inner.poll(context))?;
-                    return Poll::Ready(Ok(once(reporting).finish(response)));
+                    match once(reporting).finish(response) {
+                        Ok(answer) => return Poll::Ready(Ok(answer)),
+                        Err(reading) => State::Boxed {
+                            future: Box::pin(async move { Ok(reading.await) }),
+                        },
+                    }
                 }
             };
             state.set(next);

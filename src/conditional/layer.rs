@@ -6,8 +6,9 @@ use std::sync::Arc;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::Conditional;
+use super::{Conditional, Reader};
 use crate::key::ResourceKey;
+use crate::observe::{self, Observer};
 use crate::policy::Policy;
 use crate::runtime::Runtime;
 use crate::store::{ClaimStore, VersionStore};
@@ -74,6 +75,9 @@ impl ConditionalLayer {
                 runtime,
                 policy: PolicyOf::Always(Arc::new(Policy::default())),
                 key: None,
+                reader: None,
+                observer: None,
+                actor: None,
             }),
         }
     }
@@ -122,6 +126,29 @@ impl ConditionalLayer {
         self.with(|config| config.key = Some(Arc::new(key)))
     }
 
+    /// Where to find out whether a resource exists of which the store was never told.
+    ///
+    /// Defaults to none: then a write whose conditions depend on that (`If-None-Match: *`, or
+    /// `If-Match: *` by a method that can create) is 500, type `existence-unknown`, until the
+    /// resource was written once. A [`VersionStore`] that always knows needs no reader.
+    pub fn reader(self, reader: Reader) -> Self {
+        self.with(|config| config.reader = Some(reader))
+    }
+
+    /// Who hears of every request that this layer decided; see [`observe`](crate::observe).
+    ///
+    /// Defaults to nobody, which costs nothing.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.with(|config| config.observer = Some(Arc::new(observer)))
+    }
+
+    /// On whose behalf a request is made, for the observer.
+    ///
+    /// Defaults to nobody.
+    pub fn actor(self, actor: impl Fn(&Parts) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.actor = Some(Arc::new(actor)))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
@@ -157,6 +184,18 @@ pub(super) struct Config {
     pub(super) runtime: Runtime,
     policy: PolicyOf,
     key: Option<OfRequest<ResourceKey>>,
+    pub(super) reader: Option<Reader>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    actor: Option<OfRequest<Arc<str>>>,
+}
+
+impl Mode {
+    pub(super) const fn kind(&self) -> observe::Mode {
+        match self {
+            Self::Claim(_) => observe::Mode::Claim,
+            Self::Handler(_) => observe::Mode::Handler,
+        }
+    }
 }
 
 impl Config {
@@ -174,6 +213,11 @@ impl Config {
         }
     }
 
+    /// On whose behalf a request is made, if anybody wants to know.
+    pub(super) fn actor(&self, parts: &Parts) -> Option<Arc<str>> {
+        self.observer.as_ref().and(self.actor.as_ref())?(parts)
+    }
+
     /// The store that knows what is current, if there is one.
     pub(super) fn versions(&self) -> Option<&dyn VersionStore> {
         match &self.mode {
@@ -185,12 +229,8 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match &self.mode {
-            Mode::Claim(_) => "claim",
-            Mode::Handler(_) => "handler",
-        };
         f.debug_struct("Config")
-            .field("mode", &mode)
+            .field("mode", &self.mode.kind())
             .field("runtime", &self.runtime)
             .finish_non_exhaustive()
     }

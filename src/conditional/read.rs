@@ -9,14 +9,14 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::Exchange;
-use super::respond::{kept_fields, own_tag};
+use super::respond::{add_validators, kept_fields, own_tag};
 use crate::decision::{Decision, Selected, Validators};
 use crate::entity_tag::EntityTag;
 use crate::http_date::HttpDate;
 use crate::policy::Reads;
 use crate::precondition::Preconditions;
 use crate::report::{Report, Untagged};
-use crate::store::{Answer, Current, Snapshot, State, StoreError};
+use crate::store::{Answer, Current, Snapshot, State, StoreError, Version};
 
 /// What the store said of a resource, if it was asked.
 pub(super) type Known = Option<Result<Snapshot, StoreError>>;
@@ -104,6 +104,7 @@ impl Reading {
         let mut response = response.map(ResponseBody::inner);
         let report = response.extensions_mut().remove::<Report>();
         if !response.status().is_success() {
+            self.exchange.tell(&response, self.base(), None);
             return response;
         }
         let current = match report {
@@ -113,8 +114,7 @@ impl Reading {
         if response.extensions().get::<Untagged>().is_none()
             && let Some(current) = &current
         {
-            self.exchange
-                .add_validators(response.headers_mut(), current);
+            add_validators(response.headers_mut(), current);
         }
         self.exchange.add_read_headers(response.headers_mut());
         if response.status() == StatusCode::OK
@@ -122,7 +122,16 @@ impl Reading {
         {
             return self.evaluate_again(response);
         }
+        let version = current
+            .as_ref()
+            .and_then(|current| current.version.as_ref());
+        self.exchange.tell(&response, version.or(self.base()), None);
         response
+    }
+
+    /// What was current before the handler ran, for the observer.
+    fn base(&self) -> Option<&Version> {
+        self.before.as_ref()?.current()?.version.as_ref()
     }
 
     /// The version that was current before the handler and is so after it: then it is that of the
@@ -149,12 +158,19 @@ impl Reading {
             ..Validators::default()
         });
         match self.exchange.decide_selected(&self.kept, selected) {
-            Decision::Reuse => Exchange::strip_to_not_modified(response),
+            Decision::Reuse => {
+                let response = Exchange::strip_to_not_modified(response);
+                self.exchange.tell(&response, self.base(), None);
+                response
+            }
             Decision::Refuse(refusal) => {
                 let state = self.before.as_ref();
                 self.exchange.refuse(&self.kept, refusal, state)
             }
-            Decision::Forward { .. } | Decision::Probe => response,
+            Decision::Forward { .. } | Decision::Probe => {
+                self.exchange.tell(&response, self.base(), None);
+                response
+            }
         }
     }
 }

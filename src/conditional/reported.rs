@@ -2,23 +2,28 @@
 
 use std::ops::ControlFlow;
 
+use futures_core::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::Exchange;
 use super::read::Known;
+use super::refuse::{Step, Stop};
 use super::respond::kept_fields;
 use crate::decision::{Decision, Refusal};
 use crate::precondition::Preconditions;
 use crate::report::{Expected, Report};
-use crate::store::{Answer, Snapshot, StoreError};
+use crate::store::{Answer, Snapshot, StoreError, Version};
 
 /// A write whose handler has been called, or is about to be.
 pub(super) struct Reporting {
     exchange: Exchange,
+    /// What was current before, if the store was asked.
+    base: Option<Version>,
     kept: HeaderMap,
-    warned: bool,
+    /// The request, if a conflict needs it to read the resource.
+    parts: Option<Parts>,
 }
 
 impl Reporting {
@@ -32,27 +37,26 @@ impl Reporting {
 
     /// Refuses what can be refused, and tells the handler what to expect; it may be answered
     /// without the handler.
-    pub(super) fn begin<B>(
-        exchange: Exchange,
-        parts: &mut Parts,
-        known: Known,
-    ) -> ControlFlow<Response<ResponseBody<B>>, Self> {
+    pub(super) fn begin<B>(exchange: &Exchange, parts: &mut Parts, known: Known) -> Step<Self, B> {
         let headers = &parts.headers;
+        let mut base = None;
         match known {
             None => {
                 if let Some(refusal) = exchange
                     .refuse_unseen(headers)
-                    .or_else(|| unreadable(&exchange, parts))
+                    .or_else(|| unreadable(exchange, parts))
                 {
-                    return ControlFlow::Break(exchange.refuse(headers, refusal, None));
+                    return ControlFlow::Break(Stop::Refuse(refusal, None));
                 }
             }
-            Some(Err(_)) => return ControlFlow::Break(exchange.unavailable(headers)),
+            Some(Err(_)) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
             Some(Ok(snapshot)) => {
                 if let Decision::Refuse(refusal) = exchange.decide(headers, &snapshot.state) {
-                    let state = snapshot.settled.then_some(&snapshot.state);
-                    return ControlFlow::Break(exchange.refuse(headers, refusal, state));
+                    let state = snapshot.settled.then_some(snapshot.state);
+                    return ControlFlow::Break(Stop::Refuse(refusal, state));
                 }
+                let current = snapshot.state.current().cloned();
+                base = current.and_then(|current| current.version);
             }
         }
         let if_match = exchange.if_match(headers);
@@ -67,34 +71,43 @@ impl Reporting {
         };
         let reporting = Self {
             kept: kept_fields(headers),
-            warned: exchange.is_warned(headers),
-            exchange,
+            parts: exchange.reads_back().then(|| parts.clone()),
+            base,
+            exchange: exchange.clone(),
         };
         parts.extensions.insert(expected);
         ControlFlow::Continue(reporting)
     }
 
     /// Goes by what the handler reports.
-    pub(super) fn finish<B>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+    pub(super) fn finish<B>(
+        self,
+        mut response: Response<B>,
+    ) -> Result<Response<ResponseBody<B>>, BoxFuture<'static, Response<ResponseBody<B>>>>
+    where
+        B: Send + 'static,
+    {
         let report = response.extensions_mut().remove::<Report>();
-        let status = response.status();
-        let answer = match report {
+        let new = match report {
             Some(Report::Conflict { current }) => {
-                self.exchange.late_conflict(&self.kept, current.as_ref())
+                let parts = self.parts.as_ref();
+                return self.exchange.late_conflict(&self.kept, parts, current);
             }
             Some(Report::Wrote(current)) => {
                 self.exchange.stamp_write(&mut response, &current);
-                response.map(ResponseBody::inner)
+                current.version
             }
-            Some(Report::Deleted | Report::Unchanged) => response.map(ResponseBody::inner),
+            Some(Report::Deleted | Report::Unchanged) => None,
             // Success without a word: whatever was compared, the client could not build on it.
-            Some(Report::Read(_)) | None if ran(status) => self.exchange.not_enforced(&self.kept),
-            Some(Report::Read(_)) | None => response.map(ResponseBody::inner),
+            Some(Report::Read(_)) | None if ran(response.status()) => {
+                return Ok(self.exchange.not_enforced(&self.kept));
+            }
+            Some(Report::Read(_)) | None => None,
         };
-        if self.warned {
-            return Exchange::warn(answer);
-        }
-        answer
+        self.exchange.warn(&mut response);
+        self.exchange
+            .tell(&response, self.base.as_ref(), new.as_ref());
+        Ok(response.map(ResponseBody::inner))
     }
 }
 

@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, LAST_MODIFIED, TRANSFER_ENCODING,
 };
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::{Exchange, last_modified, tag_of};
-use crate::decision::{ListField, Refusal};
 use crate::entity_tag::EntityTag;
-use crate::policy::{BusyStatus, ConflictStatus, MissingStatus};
-use crate::precondition::{Preconditions, TagField};
-use crate::problem::{MissingIfMatch, Problem, Reason, trace_id};
-use crate::report::{Representation, Untagged};
-use crate::store::{Current, Intent, State};
+use crate::observe::Event;
+use crate::policy::BusyStatus;
+use crate::problem::{MissingIfMatch, Problem, Reason};
+use crate::report::Untagged;
+use crate::store::{Current, Intent, Version};
 
 /// How soon to try again where nobody can know better.
 const SOON: Duration = Duration::from_secs(1);
@@ -28,82 +27,11 @@ impl Exchange {
     pub(super) fn not_modified<B>(&self, current: &Current) -> Response<ResponseBody<B>> {
         let mut response = Response::new(ResponseBody::no_content());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        self.add_validators(response.headers_mut(), current);
+        add_validators(response.headers_mut(), current);
         self.add_read_headers(response.headers_mut());
         response.extensions_mut().insert(Reason::NotModified);
+        self.tell(&response, current.version.as_ref(), None);
         response
-    }
-
-    /// The answer to a request whose conditions say no.
-    pub(super) fn refuse<B>(
-        &self,
-        headers: &HeaderMap,
-        refusal: Refusal,
-        state: Option<&State>,
-    ) -> Response<ResponseBody<B>> {
-        let preconditions = Preconditions::from_headers(headers);
-        let current = state.and_then(State::current);
-        let problem = match refusal {
-            Refusal::IfMatch => {
-                let sent = preconditions.if_match().map(|field| spelled(&field));
-                self.stale().with_detail(stale_detail(sent, state))
-            }
-            Refusal::IfUnmodifiedSince => self
-                .stale()
-                .with_detail("The resource was modified after the date in If-Unmodified-Since."),
-            Refusal::IfNoneMatch => Problem::of(Reason::Exists, StatusCode::PRECONDITION_FAILED)
-                .with_detail(
-                    "If-None-Match is false: it names the current representation of the resource.",
-                ),
-            Refusal::Malformed { field, error } => {
-                let (reason, name) = match field {
-                    ListField::IfMatch => (Reason::MalformedIfMatch, "If-Match"),
-                    ListField::IfNoneMatch => (Reason::MalformedIfNoneMatch, "If-None-Match"),
-                };
-                Problem::of(reason, StatusCode::BAD_REQUEST)
-                    .with_detail(format!("{name} cannot be read: {error}."))
-            }
-            Refusal::Missing => {
-                let status = match self.policy.missing_status {
-                    MissingStatus::BadRequest => StatusCode::BAD_REQUEST,
-                    MissingStatus::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
-                };
-                Problem::of(Reason::Missing, status)
-                    .with_detail("Read the resource, and send the ETag of that answer as If-Match.")
-            }
-        };
-        let mut response = self.answer(headers, problem);
-        if let Some(tag) = current.and_then(tag_of) {
-            response.headers_mut().insert(ETAG, tag.to_header_value());
-        }
-        response
-    }
-
-    fn stale(&self) -> Problem {
-        Problem::of(
-            Reason::Stale,
-            match self.policy.conflict_status {
-                ConflictStatus::Conflict => StatusCode::CONFLICT,
-                ConflictStatus::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            },
-        )
-    }
-
-    /// The handler saw a conflict: the same answer as if the layer had seen it.
-    pub(super) fn late_conflict<B>(
-        &self,
-        kept: &HeaderMap,
-        current: Option<&Representation>,
-    ) -> Response<ResponseBody<B>> {
-        let preconditions = Preconditions::from_headers(kept);
-        let asked_for_none = preconditions.if_none_match().is_some();
-        let refusal = if asked_for_none && preconditions.if_match().is_none() {
-            Refusal::IfNoneMatch
-        } else {
-            Refusal::IfMatch
-        };
-        let state = current.map(|current| State::Present(current.current().clone()));
-        self.refuse(kept, refusal, state.as_ref())
     }
 
     /// Another write holds the resource.
@@ -130,7 +58,7 @@ impl Exchange {
         let problem = Problem::of(reason, status)
             .with_detail(detail)
             .with_retry_after(retry_after);
-        self.answer(headers, problem)
+        self.answer(headers, problem, None)
     }
 
     /// The store did not answer, and this request cannot do without.
@@ -138,7 +66,17 @@ impl Exchange {
         let problem = Problem::of(Reason::StoreUnavailable, StatusCode::SERVICE_UNAVAILABLE)
             .with_detail("Versions cannot be compared at the moment. Nothing was changed.")
             .with_retry_after(SOON);
-        self.answer(headers, problem)
+        self.answer(headers, problem, None)
+    }
+
+    /// The conditions of a write depend on whether the resource exists, and nobody can say.
+    pub(super) fn existence_unknown<B>(&self, headers: &HeaderMap) -> Response<ResponseBody<B>> {
+        let problem = Problem::of(Reason::ExistenceUnknown, StatusCode::INTERNAL_SERVER_ERROR)
+            .with_detail(
+                "Whether the resource exists cannot be found out: the layer has no reader for it, \
+                 or the reader failed. Nothing was changed.",
+            );
+        self.answer(headers, problem, None)
     }
 
     pub(super) fn content_too_large<B>(
@@ -148,48 +86,62 @@ impl Exchange {
     ) -> Response<ResponseBody<B>> {
         let problem = Problem::of(Reason::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE)
             .with_detail(format!("The content is longer than {limit} bytes."));
-        self.answer(headers, problem)
+        self.answer(headers, problem, None)
     }
 
     pub(super) fn content_unreadable<B>(&self, headers: &HeaderMap) -> Response<ResponseBody<B>> {
         let problem = Problem::of(Reason::ContentUnreadable, StatusCode::BAD_REQUEST)
             .with_detail("The content broke off. Nothing was changed.");
-        self.answer(headers, problem)
+        self.answer(headers, problem, None)
     }
 
     /// The handler was called, and nobody knows what it did.
     pub(super) fn outcome_unknown<B>(&self, headers: &HeaderMap) -> Response<ResponseBody<B>> {
         let problem = Problem::of(Reason::OutcomeUnknown, StatusCode::INTERNAL_SERVER_ERROR)
             .with_detail("The write may have happened. Read the resource before trying again.");
-        self.answer(headers, problem)
+        self.answer(headers, problem, None)
     }
 
     pub(super) fn not_enforced<B>(&self, headers: &HeaderMap) -> Response<ResponseBody<B>> {
         let problem = Problem::of(Reason::NotEnforced, StatusCode::INTERNAL_SERVER_ERROR)
             .with_detail("The handler did not say which version it wrote.");
-        self.answer(headers, problem)
+        self.answer(headers, problem, None)
     }
 
-    fn answer<B>(&self, request: &HeaderMap, problem: Problem) -> Response<ResponseBody<B>> {
-        let problem = problem
-            .with_base(self.policy.problem_base.to_string())
-            .with_trace_id(trace_id(request));
-        let mut response = self.policy.respond(&problem).map(ResponseBody::full);
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(after) = problem.retry_after() {
-            // Whole seconds, rounded up: zero would be an invitation to hammer.
-            headers.insert(
-                RETRY_AFTER,
-                (after.as_secs() + u64::from(after.subsec_nanos() > 0))
-                    .max(1)
-                    .into(),
-            );
-        }
-        if let Some(reason) = problem.reason() {
-            response.extensions_mut().insert(reason);
-        }
+    /// The answer that `problem` is, told to the observer.
+    pub(super) fn answer<B>(
+        &self,
+        request: &HeaderMap,
+        problem: Problem,
+        base: Option<&Version>,
+    ) -> Response<ResponseBody<B>> {
+        let response = self.policy.renderer.answer(request, problem);
+        self.tell(&response, base, None);
         response
+    }
+
+    /// Tells the observer how the request was answered.
+    pub(super) fn tell<B>(
+        &self,
+        response: &Response<B>,
+        base: Option<&Version>,
+        new: Option<&Version>,
+    ) {
+        let Some(observer) = &self.config.observer else {
+            return;
+        };
+        observer.event(&Event {
+            key: &self.key,
+            method: &self.method,
+            mode: self.config.mode.kind(),
+            base,
+            new,
+            actor: self.actor.as_deref(),
+            status: response.status(),
+            reason: response.extensions().get().copied(),
+            unprotected: self.unprotected,
+            waited: self.waited,
+        });
     }
 
     /// Makes a 304 of a 200 that the handler has already given.
@@ -214,82 +166,52 @@ impl Exchange {
 
     /// Stamps a successful write with the version that it made.
     pub(super) fn stamp_write<B>(&self, response: &mut Response<B>, current: &Current) {
-        let status = response.status();
-        if status.is_success()
-            && status != StatusCode::ACCEPTED
-            && self.method != Method::DELETE
-            && response.extensions().get::<Untagged>().is_none()
-        {
-            self.add_validators(response.headers_mut(), current);
+        if self.is_stamped(response) {
+            add_validators(response.headers_mut(), current);
         }
     }
 
-    pub(super) fn add_validators(&self, headers: &mut HeaderMap, current: &Current) {
-        if let Some(tag) = tag_of(current)
-            && !headers.contains_key(ETAG)
-        {
-            headers.insert(ETAG, tag.to_header_value());
-        }
-        if let Some(date) = last_modified(current)
-            && !headers.contains_key(LAST_MODIFIED)
-        {
-            headers.insert(LAST_MODIFIED, date.to_header_value());
-        }
+    /// Does the answer to this write speak of the resource as it is now?
+    pub(super) fn is_stamped<B>(&self, response: &Response<B>) -> bool {
+        let status = response.status();
+        status.is_success()
+            && status != StatusCode::ACCEPTED
+            && !self.policy.deletes(&self.method)
+            && response.extensions().get::<Untagged>().is_none()
     }
 
     /// Adds the policy's fields where the handler has set none of that name.
     pub(super) fn add_read_headers(&self, headers: &mut HeaderMap) {
         let fields = &self.policy.read_headers;
-        for (at, (name, value)) in fields.iter().enumerate() {
-            let repeated = || fields.iter().take(at).any(|(earlier, _)| earlier == name);
-            if !headers.contains_key(name) || repeated() {
-                headers.append(name, value.clone());
+        for name in fields.keys() {
+            if !headers.contains_key(name) {
+                for value in fields.get_all(name) {
+                    headers.append(name, value.clone());
+                }
             }
         }
     }
 
-    pub(super) fn warn<B>(mut response: Response<B>) -> Response<B> {
-        response.extensions_mut().insert(MissingIfMatch);
-        response
+    /// Marks the answer to a write that [`IfMatch::Warn`](crate::policy::IfMatch::Warn) let
+    /// through.
+    pub(super) fn warn<B>(&self, response: &mut Response<B>) {
+        if self.unprotected {
+            response.extensions_mut().insert(MissingIfMatch);
+        }
     }
 }
 
-/// The versions that the client sent, as it spelled them.
-fn spelled(field: &TagField<'_>) -> String {
-    if field.is_any() {
-        return "*".to_owned();
+/// Adds the validators of `current`, but for those that are there.
+pub(super) fn add_validators(headers: &mut HeaderMap, current: &Current) {
+    if let Some(tag) = tag_of(current)
+        && !headers.contains_key(ETAG)
+    {
+        headers.insert(ETAG, tag.to_header_value());
     }
-    let tags: Vec<_> = field
-        .tags()
-        .take(8)
-        .filter_map(Result::ok)
-        .map(|tag| {
-            let opaque = String::from_utf8_lossy(tag.opaque());
-            if tag.is_weak() {
-                format!("W/\"{opaque}\"")
-            } else {
-                opaque.into_owned()
-            }
-        })
-        .collect();
-    tags.join(", ")
-}
-
-fn stale_detail(sent: Option<String>, state: Option<&State>) -> String {
-    let sent = sent.filter(|sent| !sent.is_empty());
-    let subject = match sent.as_deref() {
-        Some("*") => "If-Match *".to_owned(),
-        Some(version) => format!("If-Match version {version}"),
-        None => "If-Match".to_owned(),
-    };
-    let version = |current: &Current| current.version.as_ref().map(ToString::to_string);
-    match state {
-        Some(State::Absent) => format!("{subject} does not match: the resource does not exist."),
-        Some(State::Present(current) | State::Unseen(current)) => match version(current) {
-            Some(version) => format!("{subject} does not match current version {version}."),
-            None => format!("{subject} does not match: the current representation has no version."),
-        },
-        None => format!("{subject} does not match the current version."),
+    if let Some(date) = last_modified(current)
+        && !headers.contains_key(LAST_MODIFIED)
+    {
+        headers.insert(LAST_MODIFIED, date.to_header_value());
     }
 }
 

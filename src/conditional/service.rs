@@ -16,6 +16,7 @@ use super::exchange::Exchange;
 use super::future::ResponseFuture;
 use super::layer::{Config, Mode};
 use super::read::{Known, Reading};
+use super::refuse::Stop;
 use super::reported::Reporting;
 use crate::decision::Access;
 use crate::store::{Answer, ClaimStore, Snapshot, StoreError};
@@ -84,13 +85,7 @@ where
         let Some((policy, key)) = route.zip(self.config.key(&parts)) else {
             return ResponseFuture::forwarded(self.inner.call(forwarded(parts, body)));
         };
-        let exchange = Exchange {
-            config: Arc::clone(&self.config),
-            policy,
-            key,
-            method: parts.method.clone(),
-            access,
-        };
+        let exchange = Exchange::new(&self.config, policy, key, access, &parts);
         match (access, &exchange.config.mode) {
             (Access::Write, Mode::Claim(store)) => {
                 let store = Arc::clone(store);
@@ -155,19 +150,21 @@ impl<S> Conditional<S> {
                 let mut inner = self.take_ready();
                 return ResponseFuture::boxed(async move {
                     let known = Some(answer.await);
-                    let reporting = match Reporting::begin(exchange, &mut parts, known) {
+                    let reporting = match Reporting::begin(&exchange, &mut parts, known) {
                         ControlFlow::Continue(reporting) => reporting,
-                        ControlFlow::Break(answer) => return Ok(answer),
+                        ControlFlow::Break(stop) => {
+                            return Ok(exchange.stopped(&parts, stop).await);
+                        }
                     };
                     ResponseFuture::reported(inner.call(forwarded(parts, body)), reporting).await
                 });
             }
         };
-        match Reporting::begin(exchange, &mut parts, known) {
+        match Reporting::begin(&exchange, &mut parts, known) {
             ControlFlow::Continue(reporting) => {
                 ResponseFuture::reported(self.inner.call(forwarded(parts, body)), reporting)
             }
-            ControlFlow::Break(answer) => ResponseFuture::answered(answer),
+            ControlFlow::Break(stop) => stopped(&exchange, &parts, stop),
         }
     }
 
@@ -194,7 +191,7 @@ impl<S> Conditional<S> {
             inner: self.take_ready(),
         };
         match write.refuse_at_once() {
-            Some(answer) => ResponseFuture::answered(answer),
+            Some(stop) => stopped(&write.exchange, &write.parts, stop),
             None => ResponseFuture::boxed(write.run()),
         }
     }
@@ -202,6 +199,17 @@ impl<S> Conditional<S> {
 
 fn forwarded<B>(parts: Parts, body: B) -> Request<RequestBody<B>> {
     Request::from_parts(parts, RequestBody::new(body))
+}
+
+/// The answer to a request that stops short.
+fn stopped<F, R, E>(exchange: &Exchange, parts: &Parts, stop: Stop<R>) -> ResponseFuture<F, R, E>
+where
+    R: Send + 'static,
+{
+    match exchange.stop(parts, stop) {
+        Ok(answer) => ResponseFuture::answered(answer),
+        Err(reading) => ResponseFuture::boxed(async move { Ok(reading.await) }),
+    }
 }
 
 /// What the store knows, if it was not asked or knows it at once.

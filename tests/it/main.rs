@@ -3,11 +3,11 @@
 mod memory_queue;
 mod memory_store;
 mod oracle;
+mod readme;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod sql;
 #[cfg(feature = "testing")]
 mod store_contract;
-#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod support;
 #[cfg(feature = "testing")]
 mod toy_store;

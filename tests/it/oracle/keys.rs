@@ -82,7 +82,7 @@ fn value(digit: u8) -> Option<u8> {
 }
 
 proptest! {
-    #![proptest_config(config(6_000))]
+    #![proptest_config(config(3_000))]
 
     #[test]
     fn two_paths_have_one_key_exactly_if_a_handler_sees_the_same_segments((one, other) in pair()) {

@@ -3,6 +3,8 @@
 mod dates;
 mod generate;
 mod keys;
+#[cfg(feature = "tokio")]
+mod layer;
 mod naive;
 mod tags;
 
@@ -38,7 +40,7 @@ fn the_decision_is_what_a_literal_reading_of_section_13_gives() {
         generate::route(),
         generate::now(),
     );
-    TestRunner::new(config(6_000))
+    TestRunner::new(config(4_000))
         .run(&input, |(request, resource, route, now)| {
             let expected = naive::answer(&request, &resource, &route, now);
             *seen
@@ -226,6 +228,7 @@ fn headers(request: &Request) -> HeaderMap {
 
 fn rules(route: &Route) -> Rules {
     Rules {
+        existence: None,
         required: route.required,
         malformed_is_bad_request: route.malformed_is_bad_request,
         creates: route.creates,

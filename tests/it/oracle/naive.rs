@@ -107,9 +107,9 @@ pub(super) fn answer(
             // Ours: what cannot be read is false.
             List::Malformed => return Answer::Refuse("if-match"),
             // 13.1.1, 1: "If the field value is "*", the condition is true if the origin server
-            // has a current representation for the target resource." Ours: a read need not know,
-            // since the handler has its own 404.
-            List::Any if !certain && !reads => return Answer::Probe,
+            // has a current representation for the target resource." Ours: a method that does not
+            // create need not know, since the handler has its own 404.
+            List::Any if !certain && !reads && route.creates => return Answer::Probe,
             List::Any if current.is_none() => return Answer::Refuse("if-match"),
             List::Any => {}
             // 13.1.1, 2: "the condition is true if any of the listed tags match the entity tag of

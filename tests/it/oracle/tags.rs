@@ -32,7 +32,7 @@ fn plain(tag: EntityTagRef<'_>) -> Tag {
 }
 
 proptest! {
-    #![proptest_config(config(6_000))]
+    #![proptest_config(config(3_000))]
 
     #[test]
     fn a_list_has_the_members_that_a_naive_parser_finds(line in bytes()) {
@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn an_error_points_into_the_line(line in bytes()) {
-        if let Some(Err(error)) = EntityTags::new(&line).last() {
+        if let Some(Err(error)) = EntityTags::new(&line).take(line.len() + 1).last() {
             prop_assert!(error.at() <= line.len());
         }
     }

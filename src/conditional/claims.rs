@@ -1,0 +1,205 @@
+//! The claims of one write: on its own resource, and on those that move with it.
+//!
+//! They are taken in the order of their keys, so that two writes
+//! never wait for each other, and end alike: whichever of them cannot be settled is abandoned, and
+//! gets its fresh version from the store.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+
+use super::exchange::Exchange;
+use super::held::Held;
+use super::refuse::{Step, Stop};
+use crate::decision::Decision;
+use crate::key::ResourceKey;
+use crate::store::{ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, State};
+
+/// How often a claim is tried whose condition keeps changing under it.
+const TRIES: usize = 4;
+
+/// The claim on the resource of a write, and those on others that move with it.
+pub(super) struct Claims {
+    own: Held,
+    others: Vec<Held>,
+}
+
+impl Claims {
+    /// Takes them all, or answers without the handler.
+    pub(super) async fn take<R>(
+        exchange: &Exchange,
+        store: &Arc<dyn ClaimStore>,
+        headers: &HeaderMap,
+        mut others: Vec<ResourceKey>,
+    ) -> Step<Self, R> {
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|key| *key != exchange.key);
+        let after = others.split_off(others.partition_point(|key| *key < exchange.key));
+
+        let mut held = Vec::new();
+        if let ControlFlow::Break(stop) =
+            take_others(exchange, store, headers, others, &mut held).await
+        {
+            release(held).await;
+            return ControlFlow::Break(stop);
+        }
+        let own = match take_own(exchange, store, headers).await {
+            ControlFlow::Continue(own) => own,
+            ControlFlow::Break(stop) => {
+                release(held).await;
+                return ControlFlow::Break(stop);
+            }
+        };
+        if let ControlFlow::Break(stop) =
+            take_others(exchange, store, headers, after, &mut held).await
+        {
+            own.release().await;
+            release(held).await;
+            return ControlFlow::Break(stop);
+        }
+        ControlFlow::Continue(Self { own, others: held })
+    }
+
+    /// The state of the write's own resource while it is claimed.
+    pub(super) const fn state(&self) -> &State {
+        self.own.state()
+    }
+
+    /// How long the handler may take: as the shortest lease has it.
+    pub(super) fn time_to_finish(&self) -> Option<Duration> {
+        let others = self.others.iter().filter_map(Held::time_to_finish);
+        others.chain(self.own.time_to_finish()).min()
+    }
+
+    /// Ends them all; `None` if the store did not answer for the write's own resource.
+    pub(super) async fn settle(self, outcome: Outcome) -> Option<Settled> {
+        let settled = self.own.settle(outcome).await?;
+        if matches!(settled, Settled::Done(_)) {
+            for held in self.others {
+                held.settle(of_other(outcome)).await;
+            }
+        }
+        Some(settled)
+    }
+
+    /// Nothing was done under them.
+    pub(super) async fn release(self) {
+        self.settle(Outcome::Unchanged).await;
+    }
+}
+
+/// What it means for the other resources of a write that this was done to its own.
+const fn of_other(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Deleted | Outcome::Written => Outcome::Written,
+        Outcome::Unchanged => Outcome::Unchanged,
+        Outcome::Unknown => Outcome::Unknown,
+    }
+}
+
+async fn release(held: Vec<Held>) {
+    for held in held {
+        held.release().await;
+    }
+}
+
+async fn take_others<R>(
+    exchange: &Exchange,
+    store: &Arc<dyn ClaimStore>,
+    headers: &HeaderMap,
+    keys: Vec<ResourceKey>,
+    held: &mut Vec<Held>,
+) -> Step<(), R> {
+    let options = ClaimOptions {
+        intent: Intent::Write,
+        ..options(exchange)
+    };
+    for key in keys {
+        let claimed = store.claim(&key, &Condition::Unconditional, options).await;
+        match claimed {
+            Ok(Claimed::Granted(claim)) => held.push(Held::new(Arc::clone(store), claim)),
+            Ok(Claimed::Busy {
+                retry_after,
+                holder,
+            }) => {
+                return ControlFlow::Break(Stop::Answer(exchange.busy(
+                    headers,
+                    retry_after,
+                    holder,
+                )));
+            }
+            // Nothing fails an unconditional claim but a store that is broken.
+            Ok(Claimed::Failed(_)) | Err(_) => {
+                return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers)));
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+async fn take_own<R>(
+    exchange: &Exchange,
+    store: &Arc<dyn ClaimStore>,
+    headers: &HeaderMap,
+) -> Step<Held, R> {
+    let mut condition = match exchange.if_match(headers) {
+        Condition::Unconditional => exchange.if_none_match(headers),
+        if_match => if_match,
+    };
+    for _ in 0..TRIES {
+        let claimed = store
+            .claim(&exchange.key, &condition, options(exchange))
+            .await;
+        let state = match claimed {
+            Ok(Claimed::Granted(claim)) => {
+                return ControlFlow::Continue(Held::new(Arc::clone(store), claim));
+            }
+            Ok(Claimed::Failed(state)) => state,
+            Ok(Claimed::Busy {
+                retry_after,
+                holder,
+            }) => {
+                return ControlFlow::Break(Stop::Answer(exchange.busy(
+                    headers,
+                    retry_after,
+                    holder,
+                )));
+            }
+            Err(_) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
+        };
+        if let Decision::Refuse(refusal) = exchange.decide(headers, &state) {
+            return ControlFlow::Break(Stop::Refuse(refusal, Some(state)));
+        }
+        // The handler is to say 404 of a resource that is missing: it may, for as long as the
+        // resource stays missing.
+        condition = exactly(&state);
+    }
+    ControlFlow::Break(Stop::Answer(exchange.busy(
+        headers,
+        Duration::ZERO,
+        Intent::Write,
+    )))
+}
+
+fn options(exchange: &Exchange) -> ClaimOptions {
+    ClaimOptions {
+        wait: exchange.policy.wait(&exchange.method),
+        lease: exchange.policy.lease,
+        intent: match exchange.method {
+            Method::DELETE => Intent::Delete,
+            _ => Intent::Write,
+        },
+    }
+}
+
+/// The condition that only `state` meets.
+fn exactly(state: &State) -> Condition {
+    match state.current().map(|current| current.version.clone()) {
+        None => Condition::Absent,
+        Some(None) => Condition::Exists,
+        Some(Some(version)) => Condition::AnyOf(vec![version]),
+    }
+}

@@ -1,0 +1,86 @@
+//! How problems become answers: the one way that all layers of this crate answer by themselves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, RETRY_AFTER};
+
+use super::body::ResponseBody;
+use crate::problem::{Problem, trace_id};
+
+type Change = Arc<dyn Fn(Problem) -> Problem + Send + Sync>;
+type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
+
+/// Where problem types live, and who writes the answers.
+#[derive(Clone)]
+pub(crate) struct Renderer {
+    base: Arc<str>,
+    change: Option<Change>,
+    render: Option<Render>,
+}
+
+impl Renderer {
+    pub(crate) fn set_base(&mut self, base: Arc<str>) {
+        self.base = base;
+    }
+
+    pub(crate) fn set_change(
+        &mut self,
+        change: impl Fn(Problem) -> Problem + Send + Sync + 'static,
+    ) {
+        self.change = Some(Arc::new(change));
+    }
+
+    pub(crate) fn set_render(
+        &mut self,
+        render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
+    ) {
+        self.render = Some(Arc::new(render));
+    }
+
+    /// The answer to a request with these header fields.
+    pub(crate) fn answer<B>(
+        &self,
+        request: &HeaderMap,
+        problem: Problem,
+    ) -> Response<ResponseBody<B>> {
+        let problem = problem
+            .with_base(self.base.to_string())
+            .with_trace_id(trace_id(request));
+        let problem = match &self.change {
+            Some(change) => change(problem),
+            None => problem,
+        };
+        let mut response = match &self.render {
+            Some(render) => render(&problem),
+            None => problem.to_response(),
+        }
+        .map(ResponseBody::full);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = problem.retry_after() {
+            // Whole seconds, rounded up: zero would be an invitation to hammer.
+            headers.insert(
+                RETRY_AFTER,
+                (after.as_secs() + u64::from(after.subsec_nanos() > 0))
+                    .max(1)
+                    .into(),
+            );
+        }
+        if let Some(reason) = problem.reason() {
+            response.extensions_mut().insert(reason);
+        }
+        response
+    }
+}
+
+impl Default for Renderer {
+    fn default() -> Self {
+        Self {
+            base: Arc::from("/problems/"),
+            change: None,
+            render: None,
+        }
+    }
+}

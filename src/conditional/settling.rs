@@ -1,0 +1,112 @@
+//! Claims that are settled when the last byte of the answer is out, for handlers that go on writing
+//! while they answer.
+//!
+//! The version is not known before, so it cannot stand in the header; it comes as a trailer. A body
+//! that breaks off, or that nobody reads to its end, leaves its claims abandoned.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use http::HeaderMap;
+use http_body::{Body, Frame};
+
+use super::claims::Claims;
+use crate::store::{Outcome, Settled};
+
+/// What stamps the trailers, once it is known which version was made.
+type Stamp = Box<dyn FnOnce(&Settled, &mut HeaderMap) + Send + Sync>;
+
+/// The end of a body that claims are settled at.
+pub(super) struct Settling {
+    state: State,
+    stamp: Option<Stamp>,
+    /// What the inner body has given, and is passed on once the claims are settled.
+    last: Option<Bytes>,
+    trailers: HeaderMap,
+}
+
+enum State {
+    Open(Box<Claims>, Outcome),
+    /// Between two states, and after a failure.
+    Closed,
+    Settling(BoxFuture<'static, Option<Settled>>),
+    Settled,
+}
+
+impl Settling {
+    pub(super) fn new(
+        claims: Claims,
+        outcome: Outcome,
+        stamp: impl FnOnce(&Settled, &mut HeaderMap) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            state: State::Open(Box::new(claims), outcome),
+            stamp: Some(Box::new(stamp)),
+            last: None,
+            trailers: HeaderMap::new(),
+        }
+    }
+
+    pub(super) fn poll_frame<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        loop {
+            match &mut self.state {
+                State::Open(..) => match ready!(body.as_mut().poll_frame(context)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        // Who knows the length of a body may not ask for more than that.
+                        Ok(data) if body.is_end_stream() => {
+                            self.last = Some(data);
+                            self.settle();
+                        }
+                        Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                        Err(frame) => {
+                            self.trailers = frame.into_trailers().unwrap_or_default();
+                            self.settle();
+                        }
+                    },
+                    Some(Err(error)) => {
+                        self.state = State::Closed;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    None => self.settle(),
+                },
+                State::Settling(settled) => {
+                    let settled = ready!(settled.as_mut().poll(context));
+                    if let (Some(settled), Some(stamp)) = (settled, self.stamp.take()) {
+                        stamp(&settled, &mut self.trailers);
+                    }
+                    self.state = State::Settled;
+                }
+                State::Settled => {
+                    if let Some(data) = self.last.take() {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    self.state = State::Closed;
+                    if !self.trailers.is_empty() {
+                        let trailers = std::mem::take(&mut self.trailers);
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
+                State::Closed => return Poll::Ready(None),
+            }
+        }
+    }
+
+    pub(super) const fn is_end(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    fn settle(&mut self) {
+        if let State::Open(claims, outcome) = std::mem::replace(&mut self.state, State::Closed) {
+            self.state = State::Settling(Box::pin(claims.settle(outcome)));
+        }
+    }
+}

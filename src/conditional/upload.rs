@@ -1,0 +1,31 @@
+//! Reading the content of a request before anything is claimed for it.
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why there is no content.
+pub(crate) enum Unread {
+    /// The client stopped sending.
+    BrokeOff,
+    /// It is longer than the limit.
+    TooLong,
+}
+
+/// All of `body`, trailers included, if it is at most `limit` bytes.
+pub(crate) async fn read_body<B>(body: B, limit: usize) -> Result<Collected<Bytes>, Unread>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Unread::TooLong);
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body),
+        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+        Err(_) => Err(Unread::BrokeOff),
+    }
+}

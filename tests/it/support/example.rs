@@ -1,0 +1,59 @@
+//! Runs an example as a process of its own, as a user would.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+
+/// An example that is serving; killed when it is dropped.
+pub(crate) struct Example {
+    process: Child,
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) url: String,
+}
+
+impl Example {
+    /// Starts `name` on a free port, and waits until it serves.
+    pub(crate) fn start(name: &str, environment: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(binary(name))
+            .env("PORT", "0")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let stdout = process.stdout.take().expect("stdout is piped");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the example says where it listens");
+        let url = line.trim().strip_prefix("listening on ");
+        let url = url
+            .unwrap_or_else(|| panic!("{name} said {line:?}"))
+            .to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.process.kill().expect("the example can be killed");
+        self.process.wait().expect("the example ends");
+    }
+}
+
+/// The example's binary, built if it is missing or old.
+fn binary(name: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let building = BUILDING.lock();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", name]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(built.expect("cargo runs").success(), "{name} builds");
+    drop(building);
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.ancestors().nth(2).expect("a test is two folders deep");
+    profile.join("examples").join(name)
+}
