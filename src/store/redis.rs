@@ -31,8 +31,8 @@
 //! # What Redis can lose
 //!
 //! Redis acknowledges before its replicas have a write, and, unless `appendfsync always` is set,
-//! before its disk has it. A failover or a crash of the machine may then bring back an older row.
-//! Two things follow:
+//! before its disk has it: `everysec` loses acknowledged writes even when only the process is killed.
+//! A failover or a crash may then bring back an older row. Two things follow:
 //!
 //! - **Old versions come back.** They are not believed: a server gets a new replication id whenever
 //!   it starts and whenever it is promoted. Rows carry the id under which they were written, and a
