@@ -3,5 +3,12 @@
 mod memory_queue;
 mod memory_store;
 mod oracle;
+mod placement;
+mod readiness;
 mod readme;
+mod reads;
+mod store_failure;
+mod streams;
 mod support;
+mod wire_http1;
+mod wire_http2;
