@@ -72,8 +72,11 @@ impl Exchange {
                     .with_detail("Read the resource, and send the ETag of that answer as If-Match.")
             }
         };
+        // Whoever sent no version, or none that can be read, has nothing to compare with: a tag
+        // here would only invite a retry without a look at what is there.
+        let compared = !matches!(refusal, Refusal::Malformed { .. } | Refusal::Missing);
         let mut response = self.answer(headers, problem);
-        if let Some(tag) = current.and_then(tag_of) {
+        if compared && let Some(tag) = current.and_then(tag_of) {
             response.headers_mut().insert(ETAG, tag.to_header_value());
         }
         response

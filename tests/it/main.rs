@@ -4,6 +4,7 @@ mod memory_queue;
 mod memory_store;
 mod oracle;
 mod placement;
+mod policy;
 mod readiness;
 mod readme;
 mod reads;
