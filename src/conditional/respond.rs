@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::{Exchange, last_modified, tag_of};
-use crate::decision::{ListField, Refusal};
+use crate::decision::{Decision, ListField, Refusal};
 use crate::entity_tag::EntityTag;
 use crate::policy::{BusyStatus, ConflictStatus, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
@@ -98,15 +98,25 @@ impl Exchange {
         kept: &HeaderMap,
         current: Option<&Representation>,
     ) -> Response<ResponseBody<B>> {
+        let state = current.map(|current| State::Present(current.current().clone()));
+        if let Some(state) = &state
+            && let Decision::Refuse(refusal) = self.decide(kept, state)
+        {
+            return self.refuse(kept, refusal, Some(state));
+        }
+        // What the handler calls current meets every condition, or it did not say: no word of what
+        // is current then, or the answer would read "5 does not match 5".
         let preconditions = Preconditions::from_headers(kept);
-        let asked_for_none = preconditions.if_none_match().is_some();
-        let refusal = if asked_for_none && preconditions.if_match().is_none() {
+        let refusal = if preconditions.if_match().is_some() {
+            Refusal::IfMatch
+        } else if preconditions.if_none_match().is_some() {
             Refusal::IfNoneMatch
+        } else if preconditions.if_unmodified_since().is_some() {
+            Refusal::IfUnmodifiedSince
         } else {
             Refusal::IfMatch
         };
-        let state = current.map(|current| State::Present(current.current().clone()));
-        self.refuse(kept, refusal, state.as_ref())
+        self.refuse(kept, refusal, None)
     }
 
     /// Another write holds the resource.
