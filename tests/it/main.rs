@@ -9,6 +9,7 @@ mod policy;
 mod readiness;
 mod readme;
 mod reads;
+mod stamping;
 mod store_failure;
 mod streams;
 mod support;
