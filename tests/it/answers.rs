@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
+use tower_conditional::policy::{CurrentResource, IfMatch};
 use tower_conditional::problem::Reason;
 use tower_conditional::report::{Report, Representation};
 use tower_conditional::store::{Current, Version};
@@ -146,8 +147,11 @@ fn seeing_a_conflict() -> Site {
 
 #[tokio::test]
 async fn a_late_conflict_has_the_answer_of_an_early_one() {
-    let optional = [Policy::rfc9110(), Policy::aip154()]
-        .map(|policy| policy.if_match(tower_conditional::policy::IfMatch::Optional));
+    let optional = [Policy::rfc9110(), Policy::aip154()].map(|policy| {
+        policy
+            .if_match(IfMatch::Optional)
+            .current_resource(CurrentResource::Omit)
+    });
     for policy in optional {
         for conditions in FALSE {
             let store = ScriptedStore::at_once()
@@ -174,7 +178,8 @@ async fn a_late_conflict_has_the_answer_of_an_early_one() {
 async fn a_conflict_that_a_guarded_handler_reports_has_the_answer_of_an_early_one() {
     // The row moved behind the layer's back: its store still believes in version 5.
     let store = ScriptedStore::later().present(PATH, 5);
-    let late = ConditionalLayer::new(store.clone()).policy(Policy::aip154());
+    let policy = Policy::aip154().current_resource(CurrentResource::Omit);
+    let late = ConditionalLayer::new(store.clone()).policy(policy);
     let headers = [("if-match", r#""5""#), ("x-request-id", "r-1")];
     let write = || request("PUT", PATH, &headers, "new");
     let late = ask(&late, &seeing_a_conflict(), write()).await;
