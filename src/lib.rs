@@ -52,6 +52,8 @@
 //!   writes, and [reports](report) which version it made. The only mode that sees writers who
 //!   bypass HTTP.
 //!
+//! The guide [`modes`](guide::modes) has a table, and what each mode rests on.
+//!
 //! # Where it belongs
 //!
 //! Authentication, then routing, then this layer, then the handler. Outside of authentication a 304
@@ -73,6 +75,7 @@ pub mod axum;
 mod conditional;
 pub mod decision;
 pub mod entity_tag;
+pub mod guide;
 mod http_date;
 pub mod key;
 pub mod observe;

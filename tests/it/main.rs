@@ -4,10 +4,10 @@ mod memory_queue;
 mod memory_store;
 mod oracle;
 mod readme;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod sql;
-#[cfg(feature = "testing")]
 mod store_contract;
 mod support;
-#[cfg(feature = "testing")]
 mod toy_store;
