@@ -11,6 +11,10 @@ mod readme;
 mod reads;
 mod redis;
 mod stamping;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+mod sql;
 mod store_contract;
 mod store_failure;
 mod streams;
