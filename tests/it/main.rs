@@ -10,11 +10,8 @@ mod readiness;
 mod readme;
 mod reads;
 mod redis;
-mod stamping;
-#[cfg(feature = "redis")]
-mod redis;
-#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod sql;
+mod stamping;
 mod store_contract;
 mod store_failure;
 mod streams;

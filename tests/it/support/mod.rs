@@ -3,6 +3,8 @@
 //! real socket, an example that runs.
 
 pub(crate) mod example;
+pub(crate) mod folder;
+pub(crate) mod postgres;
 mod seen;
 mod server;
 mod site;
@@ -12,7 +14,3 @@ pub(crate) use self::seen::{Seen, ask, json, request, see};
 pub(crate) use self::server::{CallEnd, Frames, Raw, Server, http2, in_time, until, watched};
 pub(crate) use self::site::Site;
 pub(crate) use self::store::{Failure, ScriptedStore, Step};
-#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
-pub(crate) mod folder;
-#[cfg(feature = "sqlx-postgres")]
-pub(crate) mod postgres;
