@@ -57,7 +57,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use self::answer::Answer;
-pub use self::memory::MemoryStore;
+pub use self::memory::{MemoryStats, MemoryStore};
 pub use self::version::Version;
 use crate::key::ResourceKey;
 

@@ -1,3 +1,5 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod memory_queue;
+mod memory_store;
 mod oracle;

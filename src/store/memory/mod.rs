@@ -1,0 +1,264 @@
+//! Versions in the memory of one process, and claims that are served in the order of arrival.
+//!
+//! Everything is in sharded tables behind short locks: no task, no I/O, no lock held across an
+//! await. An answer that needs no waiting is there at once. A resource costs memory only once it
+//! was written (24 bytes and the slack of a hash table) or while it is claimed.
+
+mod digest_map;
+mod queue;
+mod sequence;
+mod shard;
+mod table;
+mod wait;
+
+use std::fmt;
+use std::hash::RandomState;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use self::digest_map::{Digest, Digester};
+use self::queue::Wanted;
+use self::sequence::Sequence;
+use self::shard::Shard;
+use super::{
+    Answer, Claim, ClaimOptions, ClaimStore, Claimed, Condition, Outcome, Settled, Snapshot,
+    StoreError, VersionStore,
+};
+use crate::key::ResourceKey;
+use crate::runtime::Runtime;
+
+/// Versions in the memory of one process.
+///
+/// Clones share one store: make one for the process, not one for each route, or writers meet
+/// nobody. Its versions die with the process; each store has a random epoch in them, so that a tag
+/// of an earlier process is refused and never mistaken.
+///
+/// - **Queue.** Claims of one resource are granted strictly in the order in which they were first
+///   polled. One that waits costs a timer, others do not.
+/// - **No leases.** A claim lasts until it is settled or abandoned, however long that takes.
+///   [`ClaimOptions::lease`] begins when it is [abandoned](ClaimStore::abandon).
+/// - **Resources that it was never told of** are [`State::Unseen`](super::State::Unseen), with a
+///   version. So are those whose write is in doubt, with a fresh one.
+/// - **Bounded memory.** See [`with_capacity`](Self::with_capacity).
+///
+/// An answer that is [ready](Answer::try_ready) has happened already: to drop it unread is to lose
+/// the claim in it, and its resource stays claimed.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_conditional::store::{
+///     ClaimOptions, Claimed, Condition, Intent, Outcome, Settled, State, Version,
+/// };
+/// use tower_conditional::{ClaimStore, MemoryStore, ResourceKey, Runtime, VersionStore};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::with_runtime(Runtime::inline());
+/// let key = ResourceKey::new("/orders/5");
+/// let options = ClaimOptions {
+///     wait: Duration::ZERO,
+///     lease: Duration::from_secs(30),
+///     intent: Intent::Write,
+/// };
+///
+/// let first = store.current(&key).await?;
+/// assert!(matches!(first.state, State::Unseen(_)));
+///
+/// let Claimed::Granted(claim) = store.claim(&key, &Condition::Exists, options).await? else {
+///     unreachable!("nobody else claims it");
+/// };
+/// assert!(!store.current(&key).await?.settled);
+/// let Settled::Done(state) = store.settle(claim, Outcome::Written).await? else {
+///     unreachable!("the claim was ours");
+/// };
+/// assert_ne!(state, first.state);
+/// # Ok(())
+/// # }
+/// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+/// # let polled = pin!(example()).poll(&mut Context::from_waker(Waker::noop()));
+/// # assert!(matches!(polled, Poll::Ready(Ok(()))));
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Shards>);
+
+impl MemoryStore {
+    /// An empty store whose claims wait on the Tokio runtime.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_runtime(Runtime::tokio())
+    }
+
+    /// An empty store whose claims wait by the timer of `runtime`. Nothing is ever spawned. Without
+    /// a timer, waits have no limit.
+    #[must_use]
+    pub fn with_runtime(runtime: Runtime) -> Self {
+        Self(Arc::new(Shards::new(runtime)))
+    }
+
+    /// The same store, for all who share it, with room for about `resources` that were written and
+    /// are not claimed; resources that were only read need none.
+    ///
+    /// Beyond it, the store forgets 1/64 of them at once, and they are as if never seen: they, and
+    /// the other unseen ones of that share, get a fresh version, so that some reads are not 304
+    /// and some writes conflict that need not. No version comes back.
+    ///
+    /// Defaults to 900,000, which take 26 MB: as many as fit before the tables would double.
+    /// Rounded up to a multiple of 64.
+    ///
+    /// ```
+    /// use tower_conditional::{MemoryStore, Runtime};
+    ///
+    /// let store = MemoryStore::with_runtime(Runtime::inline()).with_capacity(10_000);
+    /// assert_eq!(store.stats().resources, 0);
+    /// ```
+    #[must_use]
+    pub fn with_capacity(self, resources: usize) -> Self {
+        let capacity = per_shard(resources);
+        for shard in &self.0.shards {
+            lock(shard).set_capacity(capacity);
+        }
+        self
+    }
+
+    /// How much the store holds, for metrics. Looks at one shard after the other, so the numbers
+    /// may be of slightly different moments.
+    #[must_use]
+    pub fn stats(&self) -> MemoryStats {
+        let counts = self.0.shards.iter().map(|shard| lock(shard).counts());
+        counts.fold(MemoryStats::default(), |sum, counts| MemoryStats {
+            resources: sum.resources + counts.resources,
+            held: sum.held + counts.held,
+            waiting: sum.waiting + counts.waiting,
+        })
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MemoryStore").field(&self.stats()).finish()
+    }
+}
+
+/// What a [`MemoryStore`] holds at one moment.
+///
+/// See [`MemoryStore::with_capacity`] for an example.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// Resources that were written or deleted and are not forgotten yet.
+    pub resources: usize,
+    /// Claims that are open or abandoned.
+    pub held: usize,
+    /// Requests that wait for a claim, or have been given one and not yet been woken.
+    pub waiting: usize,
+}
+
+impl VersionStore for MemoryStore {
+    fn current(&self, key: &ResourceKey) -> Answer<Result<Snapshot, StoreError>> {
+        let digest = self.0.digest(key);
+        let snapshot = self
+            .0
+            .with(digest, |shard, sequence| shard.current(digest, sequence));
+        Answer::ready(Ok(snapshot))
+    }
+}
+
+impl ClaimStore for MemoryStore {
+    fn claim(
+        &self,
+        key: &ResourceKey,
+        condition: &Condition,
+        options: ClaimOptions,
+    ) -> Answer<Result<Claimed, StoreError>> {
+        let digest = self.0.digest(key);
+        let claimed = self.0.with(digest, |shard, sequence| {
+            shard.claim(digest, condition, options, sequence)
+        });
+        match claimed {
+            Ok(answered) => Answer::ready(Ok(answered.claimed(key.clone()))),
+            Err(busy) if options.wait.is_zero() => Answer::ready(Ok(busy.claimed())),
+            Err(_) => {
+                let (shards, key) = (Arc::clone(&self.0), key.clone());
+                let wanted = Wanted {
+                    condition: condition.clone(),
+                    options,
+                };
+                Answer::later(async move { Ok(wait::wait(shards, key, wanted).await) })
+            }
+        }
+    }
+
+    fn settle(&self, claim: Claim, outcome: Outcome) -> Answer<Result<Settled, StoreError>> {
+        let digest = self.0.digest(claim.key());
+        let settled = self.0.with(digest, |shard, sequence| {
+            shard.settle(digest, claim.token(), outcome, sequence)
+        });
+        Answer::ready(Ok(settled))
+    }
+
+    fn abandon(&self, claim: Claim) {
+        let digest = self.0.digest(claim.key());
+        self.0.with(digest, |shard, sequence| {
+            shard.abandon(digest, claim.token(), sequence);
+        });
+    }
+}
+
+/// Enough that two cores rarely meet at one lock, few enough to be small when empty.
+const SHARDS: usize = 64;
+/// 7/8 of 16,384 slots in each shard is 14,336: a few more resources would double the table.
+const DEFAULT_CAPACITY: usize = 900_000;
+
+fn per_shard(resources: usize) -> usize {
+    resources.div_ceil(SHARDS).max(1)
+}
+
+struct Shards {
+    digester: Digester,
+    sequence: Sequence,
+    shards: Box<[Mutex<Shard>]>,
+    runtime: Runtime,
+}
+
+impl Shards {
+    fn new(runtime: Runtime) -> Self {
+        // Seeded by the operating system.
+        let random = RandomState::new();
+        let sequence = Sequence::new(&random);
+        let shard = || Shard::new(per_shard(DEFAULT_CAPACITY), sequence.next());
+        let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
+        Self {
+            digester: Digester::new(&random),
+            sequence,
+            shards,
+            runtime,
+        }
+    }
+
+    fn digest(&self, key: &ResourceKey) -> Digest {
+        self.digester.digest(key.as_str())
+    }
+
+    /// Does one step on the shard of `digest`, then wakes whom it concerns.
+    fn with<T>(&self, digest: Digest, step: impl FnOnce(&mut Shard, &Sequence) -> T) -> T {
+        let mut shard = lock(&self.shards[digest.shard(self.shards.len())]);
+        let result = step(&mut shard, &self.sequence);
+        let wakers = shard.take_wakers();
+        drop(shard);
+        for waker in wakers {
+            waker.wake();
+        }
+        result
+    }
+}
+
+/// A panic in one step (out of memory, say) leaves each resource as it was or as it was to be.
+fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
