@@ -3,4 +3,5 @@
 mod history;
 mod memory_queue;
 mod memory_store;
+mod one_winner;
 mod oracle;
