@@ -1,5 +1,6 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod cancellation;
 mod history;
 mod memory_queue;
 mod memory_store;
