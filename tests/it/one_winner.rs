@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ETAG, IF_MATCH};
@@ -16,6 +16,8 @@ use tower_conditional::{ConditionalLayer, MemoryStore, Policy, RequestBody};
 
 const WRITERS: usize = 64;
 const ROUNDS: usize = 1_000;
+/// Ends a test that would wait for ever.
+const TOO_LONG: Duration = Duration::from_secs(10);
 
 fn request(method: &str) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(Bytes::from_static(b"{}")));
@@ -27,18 +29,24 @@ fn request(method: &str) -> Request<Full<Bytes>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_64_writers_at_once_exactly_one_is_acknowledged() {
     let (store, runs) = (MemoryStore::new(), Arc::new(AtomicUsize::new(0)));
+    let raced = Arc::new(AtomicUsize::new(0));
     let handler = {
-        let (store, runs) = (store.clone(), Arc::clone(&runs));
+        let (store, runs, raced) = (store.clone(), Arc::clone(&runs), Arc::clone(&raced));
         service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
-            let (store, runs) = (store.clone(), Arc::clone(&runs));
+            let (store, runs, raced) = (store.clone(), Arc::clone(&runs), Arc::clone(&raced));
             async move {
                 if request.method() == "PUT" {
                     runs.fetch_add(1, Ordering::SeqCst);
                     // As slow as it takes for all the others to be in the queue behind it: that
                     // they overlap is not left to chance.
+                    let began = Instant::now();
                     while store.stats().waiting < WRITERS - 1 {
+                        if began.elapsed() > TOO_LONG {
+                            return Ok(Response::new(Full::new(Bytes::new())));
+                        }
                         tokio::task::yield_now().await;
                     }
+                    raced.fetch_add(1, Ordering::SeqCst);
                 }
                 Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
             }
@@ -81,5 +89,10 @@ async fn of_64_writers_at_once_exactly_one_is_acknowledged() {
         );
         tag = winner.clone();
     }
+    assert_eq!(
+        raced.load(Ordering::SeqCst),
+        ROUNDS,
+        "the writers did not overlap"
+    );
     assert_eq!((store.stats().held, store.stats().waiting), (0, 0));
 }
