@@ -1,8 +1,11 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
 mod answers;
+mod cancellation;
+mod history;
 mod memory_queue;
 mod memory_store;
+mod one_winner;
 mod oracle;
 mod placement;
 mod policy;
