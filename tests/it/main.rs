@@ -3,6 +3,7 @@
 mod answers;
 mod cancellation;
 mod history;
+mod idempotency;
 mod memory_queue;
 mod memory_store;
 mod one_winner;
@@ -13,6 +14,7 @@ mod readiness;
 mod readme;
 mod reads;
 mod redis;
+mod sequence;
 mod sql;
 mod stamping;
 mod store_contract;
