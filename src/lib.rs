@@ -52,6 +52,8 @@
 //!   writes, and [reports](report) which version it made. The only mode that sees writers who
 //!   bypass HTTP.
 //!
+//! The guide [`modes`](guide::modes) has a table, and what each mode rests on.
+//!
 //! # Where it belongs
 //!
 //! Authentication, then routing, then this layer, then the handler. Outside of authentication a 304
@@ -73,7 +75,9 @@ pub mod axum;
 mod conditional;
 pub mod decision;
 pub mod entity_tag;
+pub mod guide;
 mod http_date;
+pub mod idempotency;
 pub mod key;
 pub mod observe;
 pub mod policy;
@@ -81,6 +85,7 @@ pub mod precondition;
 pub mod problem;
 pub mod report;
 pub mod runtime;
+pub mod sequence;
 mod short_bytes;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -91,10 +96,12 @@ pub use conditional::{
 };
 pub use entity_tag::{EntityTag, EntityTagError};
 pub use http_date::HttpDate;
+pub use idempotency::IdempotencyLayer;
 pub use key::ResourceKey;
 pub use policy::Policy;
 pub use problem::Problem;
 pub use runtime::Runtime;
+pub use sequence::SequenceLayer;
 pub use store::{ClaimStore, MemoryStore, VersionStore};
 
 #[cfg(doctest)]

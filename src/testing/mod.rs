@@ -19,6 +19,9 @@
 //! # }
 //! ```
 //!
+//! A store that only knows versions, for reads and the handler mode, has a
+//! [suite of its own](VersionStoreSuite).
+//!
 //! What it cannot check: that leases end by the store's own clock, that reads ask the primary, and
 //! that errors are told apart by what may have happened. Each needs your infrastructure to fail.
 //! Nor does it ask that claims be granted in the order of arrival: stores need not.
@@ -31,6 +34,7 @@ mod leases;
 mod races;
 mod restarts;
 mod threads;
+mod version_store;
 mod versions;
 mod waits;
 
@@ -44,6 +48,7 @@ use futures_core::future::LocalBoxFuture;
 
 use self::bench::{Bench, Handle, Verdict};
 pub use self::check::Check;
+pub use self::version_store::{Change, VersionStoreSuite};
 use crate::store::ClaimStore;
 
 /// Runs the whole suite with its defaults on the store that `open` opens.
@@ -81,6 +86,7 @@ pub struct ClaimStoreSuite<'a> {
     failing: Option<Open<'a>>,
     lease: Duration,
     patience: Duration,
+    has_claims: bool,
 }
 
 type Open<'a> = Box<dyn Fn() -> LocalBoxFuture<'a, Arc<dyn ClaimStore>> + 'a>;
@@ -98,6 +104,7 @@ impl<'a> ClaimStoreSuite<'a> {
             failing: None,
             lease: Duration::from_millis(200),
             patience: Duration::from_secs(15),
+            has_claims: true,
         }
     }
 
@@ -160,7 +167,11 @@ impl<'a> ClaimStoreSuite<'a> {
             Check::FailureIsAnError => {
                 let failing = self.failing.as_ref()?().await;
                 let failing = self.handle(failing);
-                tokio::spawn(restarts::failure_is_an_error(bench, failing))
+                tokio::spawn(restarts::failure_is_an_error(
+                    bench,
+                    failing,
+                    self.has_claims,
+                ))
             }
             Check::VersionIsFreshAfterRestart => {
                 return Some(restarts::version_is_fresh(self, bench).await);

@@ -11,35 +11,37 @@ pub(super) async fn version_is_fresh(suite: &ClaimStoreSuite<'_>, bench: Bench) 
     let written = bench.key("restart");
     let deleted = bench.key("restart after delete");
     let open = bench.key("restart under a claim");
+    let keys = [&written, &deleted, &open];
     let mut seen = [Seen::default(), Seen::default(), Seen::default()];
-    for (key, seen) in [&written, &deleted, &open].into_iter().zip(&mut seen) {
+    for (key, seen) in keys.into_iter().zip(&mut seen) {
         for turn in 0..5 {
             let state = bench.handle(turn).write(key, Outcome::Written).await?;
             seen.fresh(&state, "a write")?;
         }
     }
     bench.handle(0).write(&deleted, Outcome::Deleted).await?;
-    let handle = bench.handle(0);
-    handle.die_with(handle.granted(&open, bench.short()).await?);
+    if suite.has_claims {
+        let handle = bench.handle(0);
+        handle.die_with(handle.granted(&open, bench.short()).await?);
+    }
     drop(bench);
 
     let restarted = suite.restarted().await;
-    let [seen_written, seen_deleted, seen_open] = &mut seen;
-    let found = restarted.once_settled(&open).await?;
-    ensure!(
-        !seen_open.contains(&found),
-        "a claim was open when the store was restarted, and an old version is current: {found:?}"
-    );
+    let [_, seen_deleted, seen_open] = &seen;
+    if suite.has_claims {
+        let found = restarted.once_settled(&open).await?;
+        ensure!(
+            !seen_open.contains(&found),
+            "a claim was open when the store was restarted, and an old version is current: \
+             {found:?}"
+        );
+    }
     let found = restarted.current(&deleted).await?.state;
     ensure!(
         !seen_deleted.contains(&found),
         "a restart brought the version of a deleted resource back: {found:?}"
     );
-    for (key, seen) in [
-        (&written, seen_written),
-        (&deleted, seen_deleted),
-        (&open, seen_open),
-    ] {
+    for (key, seen) in keys.into_iter().zip(&mut seen) {
         for _ in 0..10 {
             let state = restarted.write(key, Outcome::Written).await?;
             seen.fresh(&state, "a write after a restart")?;
@@ -48,7 +50,11 @@ pub(super) async fn version_is_fresh(suite: &ClaimStoreSuite<'_>, bench: Bench) 
     Ok(())
 }
 
-pub(super) async fn failure_is_an_error(bench: Bench, failing: Handle) -> Verdict {
+pub(super) async fn failure_is_an_error(
+    bench: Bench,
+    failing: Handle,
+    has_claims: bool,
+) -> Verdict {
     let key = bench.key("failing");
     let current = failing.store.current(&key);
     let current = within(&failing, "current", current).await?;
@@ -57,6 +63,9 @@ pub(super) async fn failure_is_an_error(bench: Bench, failing: Handle) -> Verdic
         "a store that cannot be reached says: {:?}",
         current.map(|Snapshot { state, .. }| state)
     );
+    if !has_claims {
+        return Ok(());
+    }
     let claim = failing.store.claim(&key, &Condition::Unconditional, LONG);
     let claimed = within(&failing, "claim", claim).await?;
     ensure!(

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use tower_conditional::MemoryStore;
-use tower_conditional::testing::{Check, ClaimStoreSuite, Report, assert_claim_store};
+use tower_conditional::testing::{
+    Check, ClaimStoreSuite, Report, VersionStoreSuite, assert_claim_store,
+};
 
 use crate::toy_store::{Fault, LEASE, ToyStore, Unreachable};
 
@@ -151,4 +153,42 @@ async fn a_store_that_takes_its_own_failure_for_nothing_there() {
     let failed = suite.check(Check::FailureIsAnError).await;
     let reason = failed.expect("it runs").expect_err("it fails");
     assert!(reason.contains("cannot be reached"), "{reason}");
+}
+
+/// The store's versions alone, written as an application would write them.
+fn versions<'a>(store: &ToyStore) -> VersionStoreSuite<'a> {
+    let (store, writer) = (store.clone(), store.handle());
+    VersionStoreSuite::new(
+        async move || store.handle(),
+        move |key, change| {
+            let writer = writer.clone();
+            async move { Ok(writer.change(&key, change)) }
+        },
+    )
+}
+
+#[tokio::test]
+async fn versions_that_the_application_writes_keep_their_part_of_the_contract() {
+    let suite = versions(&ToyStore::new(Fault::None));
+    let suite = suite.failing(async || Unreachable { says_so: true });
+    let report = suite.run().await;
+    report.assert_passed();
+    assert_eq!(report.skipped, []);
+    assert_eq!(suite.check(Check::ClaimIsAtomic).await, None);
+}
+
+#[tokio::test]
+async fn versions_that_the_application_writes_fail_the_check_that_names_the_fault() {
+    for (fault, check) in [
+        (Fault::CountersPerLife, Check::VersionIsFreshAfterDelete),
+        (Fault::CurrentCached, Check::CurrentIsLinearizable),
+        (Fault::DeletedStays, Check::OutcomeIsApplied),
+        (Fault::KeysFolded, Check::KeysAreIndependent),
+        (Fault::None, Check::FailureIsAnError),
+    ] {
+        let suite = versions(&ToyStore::new(fault));
+        let suite = suite.failing(async || Unreachable { says_so: false });
+        let failed = suite.check(check).await.expect("it runs");
+        failed.expect_err("the check did not find the fault");
+    }
 }

@@ -12,6 +12,7 @@ use tower_conditional::store::{
     Answer, Claim, ClaimOptions, Claimed, Condition, Intent, Outcome, Settled, Snapshot, State,
     StoreError, Version,
 };
+use tower_conditional::testing::Change;
 use tower_conditional::{ClaimStore, ResourceKey, VersionStore};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,6 +251,17 @@ impl ToyStore {
                 Attempt::Busy(_) | Attempt::Tested => time::sleep(Duration::from_millis(2)).await,
             }
         }
+    }
+
+    /// A write that asks nobody.
+    pub(crate) fn change(&self, key: &ResourceKey, change: Change) -> State {
+        self.step(&self.name(key), |row, numbers| {
+            row.version = match change {
+                Change::Delete if self.fault != Fault::DeletedStays => None,
+                Change::Delete | Change::Write => Some(numbers.version(row)),
+            };
+            row.state()
+        })
     }
 
     fn settle_now(&self, claim: &Claim, outcome: Outcome) -> Settled {

@@ -156,3 +156,35 @@ fn target() -> Option<worker::Target> {
         table: name(),
     })
 }
+
+#[cfg(feature = "testing")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_of_a_claim_store_is_kept_at_every_isolation_level() {
+    use tower_conditional::testing::ClaimStoreSuite;
+
+    let Some(server) = shared() else { return };
+    for level in ["read committed", "repeatable read", "serializable"] {
+        let level = level.replace(' ', r"\ ");
+        let options = server
+            .options()
+            .options([("default_transaction_isolation", level)]);
+        let table = table();
+        let open = async || {
+            let store = PostgresStore::open_table(pool(options.clone()), &table).await;
+            store.expect("it opens")
+        };
+        let closed = async || {
+            let pool = pool(options.clone());
+            let store = PostgresStore::open_table(pool.clone(), &table)
+                .await
+                .expect("it opens");
+            pool.close().await;
+            store
+        };
+        ClaimStoreSuite::new(open)
+            .failing(closed)
+            .run()
+            .await
+            .assert_passed();
+    }
+}

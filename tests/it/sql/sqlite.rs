@@ -91,8 +91,7 @@ async fn the_migration_may_be_run_again_by_hand_in_an_attached_database() {
             let attach = format!("ATTACH '{other}' AS \"App\"");
             Box::pin(async move { connection.execute(&*attach).await.map(drop) })
         })
-        .connect_lazy("sqlite::memory:")
-        .expect("a right URL");
+        .connect_lazy_with(options_of(folder.path()));
     let table = TableName::new("Orders").unwrap().in_schema("App").unwrap();
 
     let missing = SqliteStore::attach(pool.clone(), &table).await;
@@ -194,4 +193,22 @@ async fn a_pool_that_is_exhausted_or_closed_applies_nothing() {
         matches!(claimed, Err(StoreError::NotApplied(_))),
         "{claimed:?}"
     );
+}
+
+#[cfg(feature = "testing")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_of_a_claim_store_is_kept() {
+    let folder = Folder::new();
+    let open = async || {
+        let store = SqliteStore::open(pool(folder.path())).await;
+        store.expect("it opens")
+    };
+    let closed = async || {
+        let pool = pool(folder.path());
+        let store = SqliteStore::open(pool.clone()).await.expect("it opens");
+        pool.close().await;
+        store
+    };
+    let suite = tower_conditional::testing::ClaimStoreSuite::new(open).failing(closed);
+    suite.run().await.assert_passed();
 }

@@ -1,0 +1,23 @@
+-- Ends a claim, unless its lease has ended it before.
+--
+-- ARGV[4]  the token of the claim
+-- ARGV[5]  the version that was current when it was granted, empty if nothing was there. It fences
+--          together with the token: a server that lost the claim could grant the token again if
+--          its clock went backwards, but never the version
+-- ARGV[6]  what the holder did: deleted, unchanged, unknown, written
+local mine = row.expires ~= 0 and digits(row.token) == ARGV[4]
+  and (ARGV[5] == '' or ARGV[5] == row.version)
+if not mine then
+  return answer('fenced')
+end
+
+row.expires = 0
+changed = true
+local state = { deleted = 'absent', unknown = 'unseen', written = 'present' }
+if state[ARGV[6]] then
+  row.era, row.state, row.version, row.modified = era, state[ARGV[6]], fresh, now
+elseif row.era ~= era then
+  -- Nothing was changed, but what was there before is in doubt.
+  doubt()
+end
+return answer('done')
