@@ -10,6 +10,7 @@ mod one_winner;
 mod oracle;
 mod placement;
 mod policy;
+mod queued_store;
 mod readiness;
 mod readme;
 mod reads;
