@@ -39,6 +39,8 @@ mod upload;
 
 pub(crate) use self::held::Held;
 pub(crate) use self::render::Renderer;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+pub(crate) use self::respond::kept_fields;
 pub(crate) use self::upload::{Unread, read_body};
 
 pub use self::body::{RequestBody, ResponseBody};
