@@ -77,6 +77,7 @@ pub mod decision;
 pub mod entity_tag;
 pub mod guide;
 mod http_date;
+pub mod idempotency;
 pub mod key;
 pub mod observe;
 pub mod policy;
@@ -84,6 +85,7 @@ pub mod precondition;
 pub mod problem;
 pub mod report;
 pub mod runtime;
+pub mod sequence;
 mod short_bytes;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -100,10 +102,12 @@ pub use conditional::{
 };
 pub use entity_tag::{EntityTag, EntityTagError};
 pub use http_date::HttpDate;
+pub use idempotency::IdempotencyLayer;
 pub use key::ResourceKey;
 pub use policy::Policy;
 pub use problem::Problem;
 pub use runtime::Runtime;
+pub use sequence::SequenceLayer;
 pub use store::{ClaimStore, MemoryStore, VersionStore};
 
 #[cfg(doctest)]
