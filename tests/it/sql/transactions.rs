@@ -323,3 +323,84 @@ mod postgres {
         assert_eq!(count(&pool, &table).await, 0);
     }
 }
+
+/// The whole of handler mode in axum: condition, data and version are one commit.
+#[cfg(all(feature = "axum", feature = "sqlx-sqlite"))]
+#[tokio::test]
+async fn in_axum_condition_data_and_version_are_one_commit() {
+    use axum::body::Body;
+    use axum::{Router, routing};
+    use sqlx::{QueryBuilder, Sqlite};
+    use tower_conditional::axum::{Conflict, Expected, Wrote};
+    use tower_conditional::store::sql::{Compared, Comparison, compare_and_set};
+    use tower_conditional::{ConditionalLayer, Problem};
+
+    type Answer = Result<Wrote<StatusCode>, Conflict>;
+
+    async fn rename(
+        transaction: RequestTransaction<Sqlite>,
+        expected: Expected,
+        name: String,
+    ) -> Result<Answer, axum::response::Response> {
+        use axum::response::IntoResponse;
+        let connection = transaction.connection().await;
+        let mut connection = connection.map_err(IntoResponse::into_response)?;
+        let mut update =
+            QueryBuilder::<Sqlite>::new("UPDATE names SET version = version + 1, name = ");
+        update
+            .push_bind(name)
+            .push(" WHERE true")
+            .and_expected("version", &expected);
+        update.push(" RETURNING version");
+        let current = sqlx::query_as("SELECT version, name FROM names");
+        let compared = compare_and_set(&mut *connection, update.build_query_as(), current).await;
+        let failed = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database", "Database");
+        let compared: Compared<(i64,), (i64, String)> =
+            compared.map_err(|error| failed(error).into_response())?;
+        Ok(match compared {
+            Compared::Wrote((version,)) => Ok(Wrote(version.into(), StatusCode::NO_CONTENT)),
+            Compared::Conflict(Some((version, name))) => Err(Conflict::with_json(version, &name)),
+            Compared::Conflict(None) => Err(Conflict::default()),
+        })
+    }
+
+    /// Writes, and forgets to say so.
+    async fn forgetful(transaction: RequestTransaction<Sqlite>) -> StatusCode {
+        let mut connection = transaction.connection().await.expect("it begins");
+        let update = "UPDATE names SET version = 100";
+        connection.execute(update).await.expect("it is SQL");
+        StatusCode::NO_CONTENT
+    }
+
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+    let pool = pool
+        .connect("sqlite::memory:")
+        .await
+        .expect("it is built in");
+    let make = "CREATE TABLE names (version INTEGER, name TEXT); INSERT INTO names VALUES (5, 'a')";
+    pool.execute(make).await.expect("a new table");
+    let app: Router = Router::new()
+        .route("/name", routing::put(rename).post(forgetful))
+        .layer(ConditionalLayer::handler())
+        .layer(TransactionLayer::new(pool.clone()));
+
+    for (method, tag, name, expected, now) in [
+        ("PUT", "\"5\"", "b", 204, (6, "b")),
+        ("PUT", "\"5\"", "c", 412, (6, "b")),
+        ("PUT", "\"6\"", "d", 204, (7, "d")),
+        ("POST", "\"7\"", "e", 500, (7, "d")),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri("/name")
+            .header("if-match", tag);
+        let request = request.body(Body::from(name)).expect("a request");
+        let Ok(response) = app.clone().oneshot(request).await;
+        assert_eq!(response.status().as_u16(), expected, "{method} {tag}");
+        let row: (i64, String) = sqlx::query_as("SELECT version, name FROM names")
+            .fetch_one(&pool)
+            .await
+            .expect("it is there");
+        assert_eq!((row.0, &*row.1), now, "{method} {tag}");
+    }
+}
