@@ -43,6 +43,7 @@
     reason = "`Engine` is sealed by what others cannot name"
 )]
 mod ask;
+mod compare;
 #[expect(
     unnameable_types,
     reason = "`Engine` is sealed by what others cannot name"
@@ -62,8 +63,10 @@ mod sqlite;
 mod store;
 mod table;
 
+pub use self::compare::{Compared, Comparison, compare_and_set, version_trigger};
 pub use self::engine::Engine;
 pub use self::error::OpenError;
+pub(crate) use self::error::store_error;
 #[cfg(feature = "sqlx-postgres")]
 pub use self::postgres::PostgresStore;
 #[cfg(feature = "sqlx-sqlite")]

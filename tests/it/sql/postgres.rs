@@ -26,7 +26,7 @@ fn table() -> TableName {
     TableName::new(&name()).expect("a plain name")
 }
 
-fn name() -> String {
+pub(super) fn name() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use futures_core::future::BoxFuture;
 use sqlx::postgres::PgConnection;
-use sqlx::{Executor, Postgres, query_as};
+use sqlx::{Execute, Executor, Postgres, query_as};
 
 use super::ask::{Ask, Record};
 use super::engine::{Statements, Templates};
@@ -43,9 +43,17 @@ impl Statements for Postgres {
         settle: include_str!("settle.sql"),
     };
 
+    const TRIGGER: &'static str = include_str!("trigger.sql");
+
+    const BEGIN_WRITE: &'static str = "BEGIN";
+
+    const IS_ALIVE: Option<&'static str> = Some("SELECT 1::bigint");
+
     fn fill(template: &str, table: &TableName) -> String {
         template
             .replace("{table}", &table.quoted(""))
+            .replace("{table:counts}", &table.quoted("_counts_versions"))
+            .replace("{trigger}", &table.bare("_counts_versions"))
             .replace("{meta}", &table.quoted("_meta"))
             .replace("{sequence}", &table.quoted("_numbers"))
     }
@@ -107,6 +115,13 @@ impl Statements for Postgres {
             None => query,
         };
         Box::pin(query.fetch_all(connection))
+    }
+
+    fn rows<'e, 'q: 'e>(
+        connection: &'e mut PgConnection,
+        query: impl Execute<'q, Self> + 'q,
+    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
+        connection.fetch_all(query)
     }
 
     fn script<'a>(
