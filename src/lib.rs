@@ -96,6 +96,12 @@ mod short_bytes;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+#[cfg_attr(
+    docsrs,
+    doc(cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite")))
+)]
+pub mod transaction;
 
 pub use conditional::{
     Conditional, ConditionalLayer, Reader, RequestBody, ResponseBody, ResponseFuture,

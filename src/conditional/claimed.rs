@@ -240,6 +240,8 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
     match (report, settled) {
         (Some(Report::Conflict { current }), _) => return Ended::Conflict(current),
         (_, Some(Settled::Fenced(_))) if success => return Ended::Unknown,
+        // The handler knows the version that it made better than any store beside its data.
+        (Some(Report::Wrote(current)), _) => exchange.stamp_write(&mut response, &current),
         (_, Some(Settled::Done(State::Present(current))))
             if !creates_another(exchange, &response) =>
         {

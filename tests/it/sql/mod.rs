@@ -1,0 +1,11 @@
+//! The stores in SQL databases: one list of promises, kept by each of them.
+
+mod compare;
+#[cfg(feature = "sqlx-postgres")]
+mod postgres;
+mod promises;
+mod shared;
+#[cfg(feature = "sqlx-sqlite")]
+mod sqlite;
+mod transactions;
+mod worker;
