@@ -14,6 +14,7 @@
 //! ```
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,11 +74,15 @@ impl Runtime {
         self.executor.as_deref()
     }
 
-    /// A future that is ready after `duration`; never, without a timer.
-    pub(crate) async fn sleep(&self, duration: Duration) {
-        match &self.timer {
-            Some(timer) => timer.sleep(duration).await,
-            None => std::future::pending().await,
+    /// A future that is ready `duration` from now, whenever it is first polled; never, without a
+    /// timer.
+    pub(crate) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let sleep = self.timer.as_ref().map(|timer| timer.sleep(duration));
+        async {
+            match sleep {
+                Some(sleep) => sleep.await,
+                None => std::future::pending().await,
+            }
         }
     }
 }

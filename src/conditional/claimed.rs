@@ -5,7 +5,7 @@
 //! may lose it: it is settled with what the handler did, or abandoned, and then the store holds it
 //! until whatever may still be under way must have ended.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use super::respond::kept_fields;
 use crate::decision::Decision;
 use crate::policy::RequestBodies;
 use crate::report::{Report, Representation};
+use crate::runtime::Runtime;
 use crate::store::{
     Claim, ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, Snapshot, State,
 };
@@ -187,12 +188,14 @@ where
             held.release().await;
             return Ok(Ended::Unknown);
         }
+        let mut limit = pin!(held.time_to_finish(&self.exchange.config.runtime));
         let refused = match self.exchange.decide(self.request.headers(), held.state()) {
             Decision::Refuse(refusal) => Some((refusal, held.state().clone())),
             Decision::Probe => {
                 let probe = probe_request(&self.request);
-                let Some(state) = probe_existence(self.inner.clone(), probe, held.state()).await?
-                else {
+                let probed = probe_existence(self.inner.clone(), probe, held.state());
+                let probed = first(probed, limit.as_mut()).await.transpose()?;
+                let Some(state) = probed.flatten() else {
                     held.release().await;
                     let headers = self.request.headers();
                     return Ok(Ended::Answer(self.exchange.unavailable(headers)));
@@ -211,15 +214,8 @@ where
             return Ok(Ended::Answer(answer));
         }
         let call = self.inner.call(self.request);
-        let response = match held.time_to_finish() {
-            None => call.await?,
-            Some(limit) => {
-                let runtime = self.exchange.config.runtime.clone();
-                match first(call, runtime.sleep(limit)).await {
-                    Some(answer) => answer?,
-                    None => return Ok(Ended::Unknown),
-                }
-            }
+        let Some(response) = first(call, limit).await.transpose()? else {
+            return Ok(Ended::Unknown);
         };
         Ok(settle(&self.exchange, held, response).await)
     }
@@ -297,9 +293,16 @@ impl Held {
         &self.state
     }
 
-    /// How long the handler may take: its lease, and a tenth of it to spare for settling.
-    fn time_to_finish(&self) -> Option<Duration> {
-        self.lease.map(|lease| lease / 10 * 9)
+    /// Is ready when all that is done under the claim must be over: with its lease, less a tenth to
+    /// spare for settling. Never, if it has none.
+    fn time_to_finish(&self, runtime: &Runtime) -> impl Future<Output = ()> + Send + use<> {
+        let sleep = self.lease.map(|lease| runtime.sleep(lease / 10 * 9));
+        async {
+            match sleep {
+                Some(sleep) => sleep.await,
+                None => pending().await,
+            }
+        }
     }
 
     /// `None` if the store did not answer; the claim is then abandoned.
@@ -418,9 +421,10 @@ where
 async fn first<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
     let mut work = pin!(work);
     let mut limit = pin!(limit);
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => limit.as_mut().poll(context).map(|()| None),
+    // The limit goes first: after a stall both may be ready, and late work must not be done.
+    poll_fn(|context| match limit.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => work.as_mut().poll(context).map(Some),
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod history;
+mod lease_bound;
 mod memory_queue;
 mod memory_store;
 mod one_winner;
