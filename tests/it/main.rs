@@ -5,6 +5,7 @@ mod cancellation;
 mod history;
 mod idempotency;
 mod lease_bound;
+mod idempotency_contract;
 mod memory_queue;
 mod memory_store;
 mod one_winner;
