@@ -4,6 +4,7 @@ mod answers;
 mod cancellation;
 mod history;
 mod idempotency;
+mod lease_bound;
 mod idempotency_contract;
 mod memory_queue;
 mod memory_store;

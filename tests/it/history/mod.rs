@@ -9,14 +9,16 @@
 //!
 //! `HISTORY_SEED` repeats the choices of an earlier run, though not its timing.
 //!
-//! [`client`], [`record`] and [`checker`] know nothing of how a server is made: give them the
-//! addresses of any, with an [`client::Api`].
+//! [`drive`] and [`checker`] know nothing of how a server is made: give them the addresses of any, with
+//! a [`drive::Api`].
 
 mod broken;
 pub(crate) mod checker;
 mod checker_tests;
-pub(crate) mod client;
+mod client;
 mod documents;
+pub(crate) mod drive;
+mod exchange;
 pub(crate) mod faults;
 pub(crate) mod leases;
 mod modes;
