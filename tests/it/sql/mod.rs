@@ -1,5 +1,6 @@
 //! The stores in SQL databases: one list of promises, kept by each of them.
 
+mod keys;
 #[cfg(feature = "sqlx-postgres")]
 mod postgres;
 mod promises;
