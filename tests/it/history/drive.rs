@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
+
 use super::client::Client;
 use super::record::{History, Recorder};
 
@@ -47,6 +49,8 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
 }
 
+/// One run at a time: several would only make each other's timeouts strike.
+static ALONE: Mutex<()> = Mutex::const_new(());
 /// Without any acknowledged write for this long, a run has failed.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
@@ -56,6 +60,7 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 ///
 /// If nothing is acknowledged for a minute: the service hangs, and the history would prove nothing.
 pub(crate) async fn drive(api: Api, load: Load) -> History {
+    let _alone = ALONE.lock().await;
     let shared = Arc::new(Shared {
         api,
         load,

@@ -4,7 +4,7 @@
 //! 10,000 acknowledged writes for each mode. For a longer run, as long as you like for each:
 //!
 //! ```text
-//! HISTORY_SECONDS=600 cargo test --release --test it history:: -- --test-threads=1
+//! HISTORY_SECONDS=600 cargo test --release --test it history::modes
 //! ```
 //!
 //! `HISTORY_SEED` repeats the choices of an earlier run, though not its timing.
