@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use super::layer::Config;
-use crate::decision::{Access, Decision, Refusal, Selected, Validators, decide, refuse_unseen};
+use super::layer::{Config, Mode};
+use crate::decision::{
+    Access, Decision, Refusal, Rules, Selected, Validators, decide, refuse_unseen,
+};
 use crate::entity_tag::{EntityTag, EntityTagRef};
 use crate::http_date::HttpDate;
 use crate::key::ResourceKey;
@@ -79,8 +81,13 @@ impl Exchange {
         let now = preconditions
             .if_range()
             .and_then(|_| HttpDate::from_system_time(SystemTime::now()));
-        let rules = self.policy.rules(&self.method);
+        let rules = self.rules();
         decide(self.access, &preconditions, selected, &rules, now)
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        let handler_compares = matches!(self.config.mode, Mode::Handler(_));
+        self.policy.rules(&self.method, handler_compares)
     }
 
     /// The refusal that needs no look at the resource, if there is one.
@@ -89,18 +96,14 @@ impl Exchange {
             return None;
         }
         let preconditions = Preconditions::from_headers(headers);
-        refuse_unseen(
-            self.access,
-            &preconditions,
-            &self.policy.rules(&self.method),
-        )
+        refuse_unseen(self.access, &preconditions, &self.rules())
     }
 
     fn is_unprotected(&self, headers: &HeaderMap) -> bool {
         if self.policy.if_match_of(&self.method) != IfMatch::Warn {
             return false;
         }
-        let mut rules = self.policy.rules(&self.method);
+        let mut rules = self.rules();
         rules.required = true;
         refuse_unseen(self.access, &Preconditions::from_headers(headers), &rules).is_some()
     }
@@ -110,7 +113,7 @@ impl Exchange {
         let Some(field) = Preconditions::from_headers(headers).if_match() else {
             return Condition::Unconditional;
         };
-        let tolerant = self.policy.rules(&self.method).tolerant;
+        let tolerant = self.rules().tolerant;
         let mut versions = Vec::new();
         let scanned = self.scan(&field, |tag| {
             if !tag.is_weak() {
@@ -146,7 +149,7 @@ impl Exchange {
         field: &TagField<'h>,
         mut each: impl FnMut(EntityTagRef<'h>),
     ) -> Option<ListMatch> {
-        let limits = self.policy.rules(&self.method).limits;
+        let limits = self.rules().limits;
         let every = |tag| {
             each(tag);
             false

@@ -122,7 +122,7 @@ impl Exchange {
             }
         }
         let preconditions = Preconditions::from_headers(kept);
-        let existence = self.policy.rules(&self.method).existence;
+        let existence = self.rules().existence;
         if preconditions.if_match().is_some() {
             Refusal::IfMatch
         } else if let Some(wanted) = existence {
@@ -150,7 +150,7 @@ impl Exchange {
             && !matches!(state, Some(State::Absent))
             && !matches!(
                 refusal,
-                Refusal::Malformed { .. } | Refusal::Missing | Refusal::NotSet
+                Refusal::Malformed { .. } | Refusal::Missing | Refusal::NotFound | Refusal::NotSet
             )
     }
 
@@ -238,6 +238,11 @@ impl Exchange {
             Refusal::IfMatch => {
                 let sent = preconditions.if_match().map(|field| spelled(&field));
                 self.stale().with_detail(stale_detail(sent, state))
+            }
+            Refusal::NotFound => {
+                let sent = preconditions.if_match().map(|field| spelled(&field));
+                Problem::of(Reason::NotFound, StatusCode::NOT_FOUND)
+                    .with_detail(stale_detail(sent, state))
             }
             Refusal::IfUnmodifiedSince => self
                 .stale()
