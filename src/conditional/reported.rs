@@ -51,7 +51,16 @@ impl Reporting {
             }
             Some(Err(_)) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
             Some(Ok(snapshot)) => {
-                if let Decision::Refuse(refusal) = exchange.decide(headers, &snapshot.state) {
+                // Which refusal comes first depends on what is there; comparing is the handler's,
+                // who alone can show what is current at that moment.
+                let refusal = match exchange.decide(headers, &snapshot.state) {
+                    Decision::Refuse(refusal @ (Refusal::Missing | Refusal::Malformed { .. })) => {
+                        Some(refusal)
+                    }
+                    Decision::Refuse(_) => unreadable(exchange, parts),
+                    Decision::Forward { .. } | Decision::Probe | Decision::Reuse => None,
+                };
+                if let Some(refusal) = refusal {
                     let state = snapshot.settled.then_some(snapshot.state);
                     return ControlFlow::Break(Stop::Refuse(refusal, state));
                 }

@@ -1,7 +1,7 @@
 //! What differs between databases: their SQL, how parameters are bound, what their errors mean.
 
 use futures_core::future::BoxFuture;
-use sqlx::Database;
+use sqlx::{Database, Execute};
 
 use super::TableName;
 use super::ask::{Ask, Record};
@@ -25,6 +25,16 @@ pub trait Dialect: Database {
     /// Reads the version of the schema, with the name left open.
     const SCHEMA_VERSION: &'static str;
 
+    /// The SQL of a trigger that counts versions, with names left open.
+    const TRIGGER: &'static str;
+
+    /// Begins a transaction that is going to write.
+    const BEGIN_WRITE: &'static str;
+
+    /// A statement that fails in a transaction which cannot be committed any more, if `COMMIT`
+    /// itself does not.
+    const IS_ALIVE: Option<&'static str>;
+
     /// Fills in the names.
     fn fill(template: &str, table: &TableName) -> String;
 
@@ -37,6 +47,12 @@ pub trait Dialect: Database {
         text: &'a str,
         parameter: Option<i64>,
     ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>>;
+
+    /// Runs a statement of the application's to its end, and gives all its rows.
+    fn rows<'e, 'q: 'e>(
+        connection: &'e mut Self::Connection,
+        query: impl Execute<'q, Self> + 'q,
+    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>>;
 
     /// Runs several statements, with a transaction of their own.
     fn script<'a>(

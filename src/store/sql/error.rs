@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
+use super::Engine;
 use crate::store::StoreError;
 
 /// Why a statement has no answer.
@@ -42,6 +43,11 @@ impl Failure {
             Meaning::Unknown => Self::Unknown(Box::new(error)),
         }
     }
+}
+
+/// What a failure of something that was sent says.
+pub(crate) fn store_error<DB: Engine>(error: sqlx::Error) -> StoreError {
+    Failure::of(error, DB::meaning).into()
 }
 
 impl From<Failure> for StoreError {

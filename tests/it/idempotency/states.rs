@@ -9,6 +9,8 @@ use tower_conditional::idempotency::{
     IdempotencyPolicy, InFlight, Keep, KeyUse, MemoryIdempotencyStore,
 };
 
+use tower_conditional::problem::Reason;
+
 use super::{App, Clock, add, created, post, status, with, without_key};
 
 fn policy() -> IdempotencyPolicy {
@@ -176,6 +178,22 @@ async fn a_refused_request_leaves_its_key_free() {
         assert!(!second.is_replayed());
         assert_eq!(app.runs(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_refusal_of_an_inner_layer_is_one_whatever_its_status_is() {
+    let app = App::new(MemoryIdempotencyStore::new(), policy(), async |run, _| {
+        let mut response = status(200);
+        if run == 1 {
+            // As an API answers whose errors are all 200, and that has its own renderer.
+            response.extensions_mut().insert(Reason::Stale);
+        }
+        response
+    });
+    assert_eq!(app.send(post("k", "{}")).await.status, 200);
+    let second = app.send(post("k", "{}")).await;
+    assert!(!second.is_replayed());
+    assert_eq!(app.runs(), 2);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The stores in SQL databases: one list of promises, kept by each of them.
 
+mod compare;
 mod keys;
 #[cfg(feature = "sqlx-postgres")]
 mod postgres;
@@ -7,4 +8,5 @@ mod promises;
 mod shared;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlite;
+mod transactions;
 mod worker;

@@ -2,7 +2,7 @@
 
 use futures_core::future::BoxFuture;
 use sqlx::postgres::PgConnection;
-use sqlx::{Executor, Postgres, query_as};
+use sqlx::{Execute, Executor, Postgres, query_as};
 
 use super::ask::{Ask, Record};
 use super::engine::{Dialect, Statements, Templates};
@@ -34,9 +34,17 @@ impl Dialect for Postgres {
     const EXISTS: &'static str = include_str!("exists.sql");
     const SCHEMA_VERSION: &'static str = include_str!("schema_version.sql");
 
+    const TRIGGER: &'static str = include_str!("trigger.sql");
+
+    const BEGIN_WRITE: &'static str = "BEGIN";
+
+    const IS_ALIVE: Option<&'static str> = Some("SELECT 1::bigint");
+
     fn fill(template: &str, table: &TableName) -> String {
         template
             .replace("{table}", &table.quoted(""))
+            .replace("{table:counts}", &table.quoted("_counts_versions"))
+            .replace("{trigger}", &table.bare("_counts_versions"))
             .replace("{meta}", &table.quoted("_meta"))
             .replace("{forget_at}", &table.bare("_forget_at"))
             .replace("{sequence}", &table.quoted("_numbers"))
@@ -70,6 +78,13 @@ impl Dialect for Postgres {
             None => query,
         };
         Box::pin(query.fetch_all(connection))
+    }
+
+    fn rows<'e, 'q: 'e>(
+        connection: &'e mut PgConnection,
+        query: impl Execute<'q, Self> + 'q,
+    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
+        connection.fetch_all(query)
     }
 
     fn script<'a>(

@@ -2,7 +2,7 @@
 
 use futures_core::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Executor, Sqlite, query_as};
+use sqlx::{Execute, Executor, Sqlite, query_as};
 
 use super::ask::{Ask, Record};
 use super::engine::{Dialect, Statements, Templates};
@@ -43,6 +43,12 @@ impl Dialect for Sqlite {
     const EXISTS: &'static str = include_str!("exists.sql");
     const SCHEMA_VERSION: &'static str = include_str!("schema_version.sql");
 
+    const TRIGGER: &'static str = include_str!("trigger.sql");
+
+    const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
+
+    const IS_ALIVE: Option<&'static str> = None;
+
     fn fill(template: &str, table: &TableName) -> String {
         let catalog = match table.schema() {
             Some(schema) => format!("\"{schema}\".sqlite_master"),
@@ -53,6 +59,7 @@ impl Dialect for Sqlite {
             .replace("{table:bare}", &table.bare(""))
             .replace("{table:first_claim}", &table.quoted("_first_claim"))
             .replace("{table:next_claim}", &table.quoted("_next_claim"))
+            .replace("{table:counts}", &table.quoted("_counts_versions"))
             .replace("{table:raise}", &table.quoted("_raise"))
             .replace("{forget_at}", &table.quoted("_forget_at"))
             .replace("{meta}", &table.quoted("_meta"))
@@ -84,6 +91,13 @@ impl Dialect for Sqlite {
             None => query,
         };
         Box::pin(query.fetch_all(connection))
+    }
+
+    fn rows<'e, 'q: 'e>(
+        connection: &'e mut SqliteConnection,
+        query: impl Execute<'q, Self> + 'q,
+    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
+        connection.fetch_all(query)
     }
 
     fn script<'a>(
