@@ -98,6 +98,8 @@ mod key;
 mod layer;
 mod memory;
 mod policy;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod run;
 mod service;
 mod source;
