@@ -239,9 +239,14 @@ impl Exchange {
                     return answer;
                 };
                 let (content, body) = share(read).await;
-                let ending = Ending::Done(stored.with_content(content));
+                let ending = Ending::Done(stored.with_content(content.clone()));
                 running.settle(ending).await;
-                return head.map(|()| ResponseBody::read(body));
+                // Only a body without trailers has a length to tell.
+                let body = match body.trailers() {
+                    Some(_) => ResponseBody::read(body),
+                    None => ResponseBody::full(content),
+                };
+                return head.map(|()| body);
             }
         };
         running.settle(ending).await;

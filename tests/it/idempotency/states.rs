@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use http_body::Body as _;
 use tokio::sync::Notify;
+use tower::ServiceExt as _;
 use tower_conditional::idempotency::{
     IdempotencyPolicy, InFlight, Keep, KeyUse, MemoryIdempotencyStore,
 };
@@ -32,6 +34,16 @@ async fn a_retry_gets_the_first_answer_etag_and_location_included() {
         app.send(post("k", "{}")).await.assert_replays(&first);
     }
     assert_eq!(app.runs(), 1);
+}
+
+#[tokio::test]
+async fn the_length_of_a_kept_answer_is_told_every_time() {
+    let app = orders();
+    for _ in 0..2 {
+        let answer = app.service.clone().oneshot(post("k", "{}")).await;
+        let length = answer.expect("infallible").body().size_hint().exact();
+        assert_eq!(length, Some(8));
+    }
 }
 
 #[tokio::test]
