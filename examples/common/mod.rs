@@ -7,6 +7,7 @@
 
 pub(crate) mod database;
 pub(crate) mod json;
+pub(crate) mod keys;
 pub(crate) mod problems;
 pub(crate) mod serve;
 
