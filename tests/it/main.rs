@@ -8,6 +8,7 @@ mod memory_queue;
 mod memory_store;
 mod one_winner;
 mod oracle;
+mod orders;
 mod placement;
 mod policy;
 mod readiness;

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// An example that is serving; killed when it is dropped.
 pub(crate) struct Example {
@@ -34,26 +34,48 @@ impl Example {
     }
 }
 
-impl Drop for Example {
-    fn drop(&mut self) {
+impl Example {
+    /// As a power failure does, to the process alone.
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("the example can be killed");
         self.process.wait().expect("the example ends");
     }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.process.id().to_string()])
+            .status();
+        assert!(sent.expect("there is a kill").success());
+    }
+
+    /// How it ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("the example ends")
+    }
 }
 
-/// The example's binary, built if it is missing or old.
-fn binary(name: &str) -> PathBuf {
-    static BUILDING: Mutex<()> = Mutex::new(());
-    let building = BUILDING.lock();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", name]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.kill();
     }
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    assert!(built.expect("cargo runs").success(), "{name} builds");
-    drop(building);
+}
+
+/// The example's binary, built if it is missing or old; once, for a test may start it often.
+fn binary(name: &str) -> PathBuf {
+    static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let test = std::env::current_exe().expect("a test has a path");
     let profile = test.ancestors().nth(2).expect("a test is two folders deep");
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !built.iter().any(|built| built == name) {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", name]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.expect("cargo runs").success(), "{name} builds");
+        built.push(name.to_owned());
+    }
     profile.join("examples").join(name)
 }
