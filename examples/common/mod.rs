@@ -10,6 +10,7 @@ pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod problems;
 pub(crate) mod serve;
+pub(crate) mod upload;
 
 /// The number in an environment variable, or `default` if it is not set.
 pub(crate) fn setting<N>(variable: &str, default: N) -> Result<N, String>
