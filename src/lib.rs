@@ -64,6 +64,7 @@
 //! # Features
 //!
 //! - `tokio` (default): [`ConditionalLayer::new`] and [`MemoryStore::new`] on the Tokio runtime.
+//! - `opaque-tags`: entity-tags that show nothing of the version ([`tags::Opaque`]).
 //! - `axum`: extractors and responders, and keys that see the whole path under nested routers.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
@@ -78,6 +79,7 @@ pub mod entity_tag;
 pub mod guide;
 mod http_date;
 pub mod key;
+pub mod merge;
 pub mod observe;
 pub mod policy;
 pub mod precondition;
@@ -86,6 +88,7 @@ pub mod report;
 pub mod runtime;
 mod short_bytes;
 pub mod store;
+pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 

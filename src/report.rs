@@ -23,6 +23,7 @@
 use bytes::Bytes;
 
 use crate::http_date::HttpDate;
+use crate::key::ResourceKey;
 use crate::store::{Condition, Current, State, Version};
 
 /// What the request expects of the current version; in the request's extensions in handler mode.
@@ -100,6 +101,14 @@ pub enum Report {
     Conflict {
         /// The current representation, read in one go with its version.
         current: Option<Representation>,
+    },
+    /// It created another resource than the one that the request was sent to: a `POST` to a
+    /// collection. The answer gets the tag of the new one.
+    Created {
+        /// The key that requests for the new resource will have.
+        key: ResourceKey,
+        /// Its first version.
+        current: Current,
     },
     /// It deleted the resource.
     Deleted,

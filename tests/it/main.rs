@@ -2,9 +2,11 @@
 
 mod memory_queue;
 mod memory_store;
+mod merge;
 mod oracle;
 mod readme;
 mod redis;
 mod store_contract;
 mod support;
+mod tags;
 mod toy_store;
