@@ -65,6 +65,7 @@
 //!
 //! - `tokio` (default): [`ConditionalLayer::new`] and [`MemoryStore::new`] on the Tokio runtime.
 //! - `opaque-tags`: entity-tags that show nothing of the version ([`tags::Opaque`]).
+//! - `digest`: SHA-256 of answers and of canonical JSON, and tags made of bytes ([`digest`]).
 //! - `axum`: extractors and responders, and keys that see the whole path under nested routers.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
@@ -75,6 +76,9 @@
 pub mod axum;
 mod conditional;
 pub mod decision;
+#[cfg(feature = "digest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "digest")))]
+pub mod digest;
 pub mod entity_tag;
 pub mod guide;
 mod http_date;

@@ -135,6 +135,22 @@ pub enum Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Untagged;
 
+/// In the extensions of an answer whose tag is made of its bytes, as that of a
+/// `DigestLayer` (feature `digest`) is: what a proxy makes of such a tag never names the same bytes, so
+/// [`Policy::tolerant`](crate::Policy::tolerant) does not apply to it.
+///
+/// ```
+/// use http::{Response, header::ETAG};
+/// use tower_conditional::report::ByteTag;
+///
+/// let mut response = Response::new("abc");
+/// response.headers_mut().insert(ETAG, "\"ba7816bf\"".parse()?);
+/// response.extensions_mut().insert(ByteTag);
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteTag;
+
 /// A representation and the version that it was read together with.
 ///
 /// ```

@@ -7,7 +7,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::layer::Config;
-use crate::decision::{Access, Decision, Refusal, Selected, Validators, decide, refuse_unseen};
+use crate::decision::{
+    Access, Decision, Refusal, Rules, Selected, Validators, decide, refuse_unseen,
+};
 use crate::entity_tag::{EntityTag, EntityTagRef};
 use crate::http_date::HttpDate;
 use crate::key::ResourceKey;
@@ -77,8 +79,17 @@ impl Exchange {
         )
     }
 
+    fn decide_selected(&self, headers: &HeaderMap, selected: Selected<'_>) -> Decision {
+        self.decide_by(headers, selected, &self.policy.rules(&self.method))
+    }
+
     /// Evaluates the conditions in `headers` against a representation that is there.
-    pub(super) fn decide_selected(&self, headers: &HeaderMap, selected: Selected<'_>) -> Decision {
+    pub(super) fn decide_by(
+        &self,
+        headers: &HeaderMap,
+        selected: Selected<'_>,
+        rules: &Rules,
+    ) -> Decision {
         let preconditions = Preconditions::from_headers(headers);
         if preconditions.is_empty() && self.access == Access::Read {
             return Decision::Forward { range: true };
@@ -86,8 +97,7 @@ impl Exchange {
         let now = preconditions
             .if_range()
             .and_then(|_| HttpDate::from_system_time(SystemTime::now()));
-        let rules = self.policy.rules(&self.method);
-        decide(self.access, &preconditions, selected, &rules, now)
+        decide(self.access, &preconditions, selected, rules, now)
     }
 
     /// The refusal that needs no look at the resource, if there is one.

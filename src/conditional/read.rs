@@ -15,7 +15,7 @@ use crate::entity_tag::EntityTag;
 use crate::http_date::HttpDate;
 use crate::policy::Reads;
 use crate::precondition::Preconditions;
-use crate::report::{Report, Untagged};
+use crate::report::{ByteTag, Report, Untagged};
 use crate::store::{Answer, Current, Snapshot, State, StoreError, Version};
 
 /// What the store said of a resource, if it was asked.
@@ -164,7 +164,9 @@ impl Reading {
             alternates: &synonyms.alternates,
             last_modified,
         });
-        match self.exchange.decide_selected(&self.kept, selected) {
+        let mut rules = self.exchange.policy.rules(&self.exchange.method);
+        rules.tolerant &= response.extensions().get::<ByteTag>().is_none();
+        match self.exchange.decide_by(&self.kept, selected, &rules) {
             Decision::Reuse => {
                 let response = Exchange::strip_to_not_modified(response);
                 self.exchange.tell(&response, self.base(), None);

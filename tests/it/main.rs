@@ -1,5 +1,6 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod digest;
 mod memory_queue;
 mod memory_store;
 mod merge;
