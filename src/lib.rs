@@ -82,6 +82,7 @@ pub mod digest;
 pub mod entity_tag;
 pub mod guide;
 mod http_date;
+pub mod idempotency;
 pub mod key;
 pub mod merge;
 pub mod observe;
@@ -90,6 +91,7 @@ pub mod precondition;
 pub mod problem;
 pub mod report;
 pub mod runtime;
+pub mod sequence;
 mod short_bytes;
 pub mod store;
 pub mod tags;
@@ -101,10 +103,12 @@ pub use conditional::{
 };
 pub use entity_tag::{EntityTag, EntityTagError};
 pub use http_date::HttpDate;
+pub use idempotency::IdempotencyLayer;
 pub use key::ResourceKey;
 pub use policy::Policy;
 pub use problem::Problem;
 pub use runtime::Runtime;
+pub use sequence::SequenceLayer;
 pub use store::{ClaimStore, MemoryStore, VersionStore};
 
 #[cfg(doctest)]

@@ -506,7 +506,8 @@ impl Policy {
     /// [report](crate::report::Report) it. The response comes without its body.
     ///
     /// Defaults to: 2xx has written (deleted, if the method is `DELETE`), 4xx has not; anything
-    /// else, and 202, may have.
+    /// else may have, and so may 202 and 408, which a timeout around the handler gives when it has
+    /// dropped the handler half way.
     pub fn outcome(
         mut self,
         outcome: impl Fn(&Response<()>) -> Outcome + Send + Sync + 'static,
@@ -660,7 +661,7 @@ impl Policy {
             return outcome(response);
         }
         match response.status() {
-            StatusCode::ACCEPTED => Outcome::Unknown,
+            StatusCode::ACCEPTED | StatusCode::REQUEST_TIMEOUT => Outcome::Unknown,
             status if status.is_success() && self.deletes(method) => Outcome::Deleted,
             status if status.is_success() => Outcome::Written,
             status if status.is_client_error() => Outcome::Unchanged,
@@ -722,5 +723,37 @@ impl<T> PerMethod<T> {
     pub(crate) fn of(&self, method: &Method) -> &T {
         let exception = self.exceptions.iter().find(|(known, _)| known == method);
         exception.map_or(&self.default, |(_, choice)| choice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_that_somebody_timed_out_may_have_written() {
+        for (method, status, outcome) in [
+            (Method::PUT, StatusCode::OK, Outcome::Written),
+            (Method::PUT, StatusCode::ACCEPTED, Outcome::Unknown),
+            (Method::PUT, StatusCode::SEE_OTHER, Outcome::Unknown),
+            (
+                Method::PUT,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Outcome::Unchanged,
+            ),
+            (Method::PUT, StatusCode::REQUEST_TIMEOUT, Outcome::Unknown),
+            (Method::PUT, StatusCode::GATEWAY_TIMEOUT, Outcome::Unknown),
+            (Method::DELETE, StatusCode::NO_CONTENT, Outcome::Deleted),
+            (
+                Method::DELETE,
+                StatusCode::REQUEST_TIMEOUT,
+                Outcome::Unknown,
+            ),
+        ] {
+            let mut response = Response::new(());
+            *response.status_mut() = status;
+            let judged = Policy::default().outcome_of(&method, &response);
+            assert_eq!(judged, outcome, "{method} {status}");
+        }
     }
 }

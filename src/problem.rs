@@ -17,6 +17,13 @@
 //! | [`Reason::ContentUnreadable`] | 400 | `content-unreadable` |
 //! | [`Reason::OutcomeUnknown`] | 500 | `outcome-unknown` |
 //! | [`Reason::NotEnforced`] | 500 | `precondition-not-enforced` |
+//! | [`Reason::KeyMissing`] | 400 | `idempotency-key-required` |
+//! | [`Reason::KeyMalformed`] | 400 | `idempotency-key-malformed` |
+//! | [`Reason::KeyReused`] | 422 | `idempotency-key-reused` |
+//! | [`Reason::IdentityMissing`] | 400 | `idempotency-identity-required` |
+//! | [`Reason::InProgress`] | 409 | `request-in-progress` |
+//! | [`Reason::ResultNotStored`] | 409 | `result-not-stored` |
+//! | [`Reason::EarlierOutcomeUnknown`] | 409 | `outcome-unknown` |
 //!
 //! The reason also rides in the response's extensions, for outer layers that count, log or answer
 //! differently:
@@ -55,11 +62,23 @@ pub enum Reason {
     ContentUnreadable,
     /// As [`Busy`](Self::Busy), and the other write is a delete.
     DeleteInProgress,
+    /// The request was made before under its idempotency key, and nobody knows with what effect.
+    EarlierOutcomeUnknown,
     /// The conditions depend on whether the resource exists, the store was never told, and there is
     /// no [`Reader`](crate::Reader) that knows.
     ExistenceUnknown,
     /// `If-None-Match` names what is there.
     Exists,
+    /// The idempotency key is nobody's.
+    IdentityMissing,
+    /// The request is being answered already, under its idempotency key.
+    InProgress,
+    /// The idempotency key cannot be read.
+    KeyMalformed,
+    /// The route wants an idempotency key.
+    KeyMissing,
+    /// The idempotency key was used with another request.
+    KeyReused,
     /// `If-Match` cannot be read.
     MalformedIfMatch,
     /// `If-None-Match` cannot be read.
@@ -74,9 +93,12 @@ pub enum Reason {
     NotSet,
     /// The handler ended without an answer, or too late; the write may have happened.
     OutcomeUnknown,
+    /// The request was carried out before under its idempotency key; what it was answered was not
+    /// kept.
+    ResultNotStored,
     /// The client's version is not current.
     Stale,
-    /// The version store did not answer.
+    /// The store did not answer.
     StoreUnavailable,
 }
 
@@ -92,13 +114,19 @@ impl Reason {
             Self::DeleteInProgress => "delete-in-progress",
             Self::ExistenceUnknown => "existence-unknown",
             Self::Exists | Self::Stale => "precondition-failed",
+            Self::IdentityMissing => "idempotency-identity-required",
+            Self::InProgress => "request-in-progress",
+            Self::KeyMalformed => "idempotency-key-malformed",
+            Self::KeyMissing => "idempotency-key-required",
+            Self::KeyReused => "idempotency-key-reused",
             Self::MalformedIfMatch => "if-match-malformed",
             Self::MalformedIfNoneMatch => "if-none-match-malformed",
             Self::Missing => "if-match-required",
             Self::NotEnforced => "precondition-not-enforced",
             Self::NotModified => "not-modified",
             Self::NotSet => "not-set",
-            Self::OutcomeUnknown => "outcome-unknown",
+            Self::EarlierOutcomeUnknown | Self::OutcomeUnknown => "outcome-unknown",
+            Self::ResultNotStored => "result-not-stored",
             Self::StoreUnavailable => "store-unavailable",
         }
     }
@@ -112,14 +140,20 @@ impl Reason {
             Self::DeleteInProgress => "Delete In Progress",
             Self::ExistenceUnknown => "Existence Unknown",
             Self::Exists | Self::Stale => "Precondition Failed",
+            Self::IdentityMissing => "Idempotency Identity Required",
+            Self::InProgress => "Request In Progress",
+            Self::KeyMalformed => "Idempotency Key Malformed",
+            Self::KeyMissing => "Idempotency Key Required",
+            Self::KeyReused => "Idempotency Key Reused",
             Self::MalformedIfMatch => "If-Match Malformed",
             Self::MalformedIfNoneMatch => "If-None-Match Malformed",
             Self::Missing => "If-Match Required",
             Self::NotEnforced => "Precondition Not Enforced",
             Self::NotModified => "Not Modified",
             Self::NotSet => "Not Set",
-            Self::OutcomeUnknown => "Outcome Unknown",
-            Self::StoreUnavailable => "Version Store Unavailable",
+            Self::EarlierOutcomeUnknown | Self::OutcomeUnknown => "Outcome Unknown",
+            Self::ResultNotStored => "Result Not Stored",
+            Self::StoreUnavailable => "Store Unavailable",
         }
     }
 }

@@ -243,6 +243,8 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
         (Some(Report::Created { key, current }), _) => {
             exchange.stamp_created(&mut response, key, &current);
         }
+        // The handler knows the version that it made better than any store beside its data.
+        (Some(Report::Wrote(current)), _) => exchange.stamp_write(&mut response, &current),
         (_, Some(Settled::Done(State::Present(current))))
             if !creates_another(exchange, &response) =>
         {

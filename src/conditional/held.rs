@@ -4,7 +4,7 @@
 //! whatever may still be under way must have ended.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::{Claim, ClaimStore, Outcome, Settled, State};
 
@@ -14,6 +14,7 @@ pub(crate) struct Held {
     claim: Option<Claim>,
     state: State,
     lease: Option<Duration>,
+    since: Instant,
 }
 
 impl Held {
@@ -22,6 +23,7 @@ impl Held {
             store,
             state: claim.state().clone(),
             lease: claim.lease(),
+            since: Instant::now(),
             claim: Some(claim),
         }
     }
@@ -30,9 +32,11 @@ impl Held {
         &self.state
     }
 
-    /// How long the handler may take: its lease, and a tenth of it to spare for settling.
+    /// How long the handler may still take: what is left of its lease, but for a tenth of it to
+    /// settle in.
     pub(crate) fn time_to_finish(&self) -> Option<Duration> {
-        self.lease.map(|lease| lease / 10 * 9)
+        let lease = self.lease? / 10 * 9;
+        Some(lease.saturating_sub(self.since.elapsed()))
     }
 
     /// `None` if the store did not answer; the claim is then abandoned.

@@ -170,19 +170,38 @@ pub(super) enum Mode {
     Handler(Option<Arc<dyn VersionStore>>),
 }
 
-#[derive(Clone)]
-enum PolicyOf {
-    Always(Arc<Policy>),
-    Request(OfRequest<Arc<Policy>>),
+/// Which policy a request is under.
+pub(crate) enum PolicyOf<P> {
+    Always(Arc<P>),
+    Request(OfRequest<Arc<P>>),
 }
 
-type OfRequest<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
+impl<P> PolicyOf<P> {
+    pub(crate) fn of(&self, parts: &Parts) -> Option<Arc<P>> {
+        match self {
+            Self::Always(policy) => Some(Arc::clone(policy)),
+            Self::Request(policy) => policy(parts),
+        }
+    }
+}
+
+// Not derived: a policy need not be `Clone`.
+impl<P> Clone for PolicyOf<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Always(policy) => Self::Always(Arc::clone(policy)),
+            Self::Request(policy) => Self::Request(Arc::clone(policy)),
+        }
+    }
+}
+
+pub(crate) type OfRequest<T> = Arc<dyn Fn(&Parts) -> Option<T> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) mode: Mode,
     pub(super) runtime: Runtime,
-    policy: PolicyOf,
+    policy: PolicyOf<Policy>,
     key: Option<OfRequest<ResourceKey>>,
     pub(super) reader: Option<Reader>,
     pub(super) observer: Option<Arc<dyn Observer>>,
@@ -200,10 +219,7 @@ impl Mode {
 
 impl Config {
     pub(super) fn policy(&self, parts: &Parts) -> Option<Arc<Policy>> {
-        match &self.policy {
-            PolicyOf::Always(policy) => Some(Arc::clone(policy)),
-            PolicyOf::Request(policy) => policy(parts),
-        }
+        self.policy.of(parts)
     }
 
     pub(super) fn key(&self, parts: &Parts) -> Option<ResourceKey> {

@@ -38,8 +38,10 @@ mod settling;
 mod upload;
 
 pub(crate) use self::held::Held;
+pub(crate) use self::layer::{OfRequest, PolicyOf};
 pub(crate) use self::render::Renderer;
-pub(crate) use self::upload::{Unread, read_body};
+pub(crate) use self::respond::kept_fields;
+pub(crate) use self::upload::{Unread, read_body, share};
 
 pub use self::body::{RequestBody, ResponseBody};
 pub use self::future::ResponseFuture;

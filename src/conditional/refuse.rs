@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::Exchange;
-use crate::decision::{ListField, Refusal};
+use crate::decision::{Decision, ListField, Refusal};
 use crate::policy::{ConflictStatus, CurrentResource, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
 use crate::problem::{Problem, Reason};
@@ -84,33 +84,59 @@ impl Exchange {
     where
         B: Send + 'static,
     {
-        let refusal = self.late_refusal(kept);
-        let state = current
-            .as_ref()
-            .map(|current| State::Present(current.current().clone()));
+        let refusal = self.late_refusal(kept, current.as_ref());
         match (current, parts) {
+            (Some(current), _) if self.contradicts(kept, &current) => {
+                Ok(self.refuse(kept, refusal, None))
+            }
             (Some(current), _) if self.policy.current_resource != CurrentResource::Omit => {
                 let (current, body) = current.into_parts();
+                let state = State::Present(current.clone());
                 let shown = self.shown(current, body);
                 let path = parts.map(|parts| parts.uri.path());
-                Ok(self.refuse_with(kept, refusal, state.as_ref(), shown, path))
+                Ok(self.refuse_with(kept, refusal, Some(&state), shown, path))
+            }
+            (Some(current), _) => {
+                let state = State::Present(current.current().clone());
+                Ok(self.refuse(kept, refusal, Some(&state)))
             }
             (None, Some(parts)) => self.stop(parts, Stop::Refuse(refusal, None)),
-            _ => Ok(self.refuse(kept, refusal, state.as_ref())),
+            (None, None) => Ok(self.refuse(kept, refusal, None)),
         }
     }
 
+    /// Does what the handler calls current meet every condition? Then it is not the whole story,
+    /// and the answer would read "5 does not match 5".
+    fn contradicts(&self, kept: &HeaderMap, current: &Representation) -> bool {
+        let state = State::Present(current.current().clone());
+        let sent = !Preconditions::from_headers(kept).is_empty();
+        sent && !matches!(self.decide(kept, &state), Decision::Refuse(_))
+    }
+
     /// Which condition a handler must have found false.
-    fn late_refusal(&self, kept: &HeaderMap) -> Refusal {
-        let preconditions = Preconditions::from_headers(kept);
-        if preconditions.if_match().is_some() {
-            return Refusal::IfMatch;
+    fn late_refusal(&self, kept: &HeaderMap, current: Option<&Representation>) -> Refusal {
+        if let Some(current) = current {
+            let state = State::Present(current.current().clone());
+            if let Decision::Refuse(refusal) = self.decide(kept, &state) {
+                return refusal;
+            }
         }
-        match self.policy.rules(&self.method).existence {
-            Some(true) => Refusal::NotSet,
-            Some(false) => Refusal::AlreadySet,
-            None if preconditions.if_none_match().is_some() => Refusal::IfNoneMatch,
-            None => Refusal::IfMatch,
+        let preconditions = Preconditions::from_headers(kept);
+        let existence = self.policy.rules(&self.method).existence;
+        if preconditions.if_match().is_some() {
+            Refusal::IfMatch
+        } else if let Some(wanted) = existence {
+            if wanted {
+                Refusal::NotSet
+            } else {
+                Refusal::AlreadySet
+            }
+        } else if preconditions.if_none_match().is_some() {
+            Refusal::IfNoneMatch
+        } else if preconditions.if_unmodified_since().is_some() {
+            Refusal::IfUnmodifiedSince
+        } else {
+            Refusal::IfMatch
         }
     }
 
@@ -176,8 +202,11 @@ impl Exchange {
         }
         let current = state.and_then(State::current);
         let base = current.and_then(|current| current.version.as_ref());
+        // Whoever sent no version, or none that can be read, has nothing to compare with: a tag
+        // here would only invite a retry without a look at what is there.
+        let compared = !matches!(refusal, Refusal::Malformed { .. } | Refusal::Missing);
         let mut response = self.answer(headers, problem, base);
-        if let Some(tag) = current.and_then(|current| self.tag(current)) {
+        if compared && let Some(tag) = current.and_then(|current| self.tag(current)) {
             response.headers_mut().insert(ETAG, tag.to_header_value());
         }
         if let Some(path) = elsewhere {

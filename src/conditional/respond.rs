@@ -237,7 +237,7 @@ pub(super) fn own_tag(headers: &HeaderMap) -> Option<EntityTag> {
 
 /// A copy of what is still needed of a request's header once the handler has it: the conditional
 /// fields, and those that a trace id can come from.
-pub(super) fn kept_fields(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn kept_fields(headers: &HeaderMap) -> HeaderMap {
     let is_kept = |name: &HeaderName| {
         let name = name.as_str();
         name.starts_with("if-") || name == "x-request-id" || name == "traceparent"

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body::Body;
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,4 +28,14 @@ where
         Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
         Err(_) => Err(Unread::BrokeOff),
     }
+}
+
+/// The content of `body`, to look at, and the same body again.
+pub(crate) async fn share(body: Collected<Bytes>) -> (Bytes, Collected<Bytes>) {
+    let trailers = body.trailers().cloned();
+    let content = body.to_bytes();
+    let again = Full::new(content.clone()).with_trailers(async { trailers.map(Ok) });
+    // It never waits: all of it is here.
+    let again = again.collect().await;
+    (content, again.unwrap_or_else(|never| match never {}))
 }

@@ -51,6 +51,8 @@ mod answer;
 mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+pub mod sql;
 mod version;
 
 use std::error::Error;

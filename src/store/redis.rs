@@ -31,8 +31,8 @@
 //! # What Redis can lose
 //!
 //! Redis acknowledges before its replicas have a write, and, unless `appendfsync always` is set,
-//! before its disk has it. A failover or a crash of the machine may then bring back an older row.
-//! Two things follow:
+//! before its disk has it: `everysec` can lose acknowledged writes even if only the process is killed.
+//! A failover or a crash may then bring back an older row. Two things follow:
 //!
 //! - **Old versions come back.** They are not believed: a server gets a new replication id whenever
 //!   it starts and whenever it is promoted. Rows carry the id under which they were written, and a
@@ -42,7 +42,7 @@
 //!   process; on a cluster each time.) A restart is also the way to change all tags after the *data*
 //!   were restored from a backup.
 //! - **An open claim may be forgotten.** A second writer is then granted the claim while the first
-//!   is still running: the one case in which this store cannot prevent a lost update. In a failover
+//!   is still running, and an update may be lost. In a failover
 //!   it takes a claim that was granted in the last moment before, and a handler that is still
 //!   running when the new primary serves its first one. A server without `appendonly yes` forgets
 //!   all of them when it is restarted. The same holds for two primaries at once in a partitioned

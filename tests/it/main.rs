@@ -1,13 +1,31 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod answers;
+mod cancellation;
 mod digest;
+mod history;
+mod idempotency;
+mod memory_queue;
 mod memory_queue;
 mod memory_store;
+mod memory_store;
 mod merge;
+mod one_winner;
 mod oracle;
+mod placement;
+mod policy;
+mod readiness;
 mod readme;
+mod reads;
 mod redis;
+mod sequence;
+mod sql;
+mod stamping;
 mod store_contract;
+mod store_failure;
+mod streams;
 mod support;
 mod tags;
 mod toy_store;
+mod wire_http1;
+mod wire_http2;

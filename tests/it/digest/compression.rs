@@ -122,10 +122,9 @@ async fn version_tags_work_in_both_orders() {
         assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
         assert_eq!(tag(&headers), "\"5\"");
         let condition = ("if-none-match", "\"5\"");
-        let (headers, status, bytes) = send(&app, "GET", &[GZIP, condition]).await;
+        let (headers, status, _) = send(&app, "GET", &[GZIP, condition]).await;
         assert_eq!(status, StatusCode::NOT_MODIFIED);
-        assert!(bytes.is_empty());
-        assert!(!headers.contains_key(header::CONTENT_ENCODING));
+        assert_eq!(tag(&headers), "\"5\"");
         for sent in ["\"5\"", "W/\"5\"", "\"5-gzip\""] {
             let (headers, status, _) = send(&app, "PUT", &[GZIP, ("if-match", sent)]).await;
             assert_eq!(status, StatusCode::OK, "{sent}");

@@ -136,7 +136,8 @@ async fn a_full_server_refuses_and_has_changed_nothing() {
 
 #[tokio::test]
 async fn a_restart_keeps_claims_and_changes_every_version() {
-    let Some(mut server) = Server::start(&["--appendonly", "yes"]) else {
+    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(mut server) = Server::start(&durable) else {
         return;
     };
     let store = server.store();

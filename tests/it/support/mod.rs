@@ -1,3 +1,16 @@
-//! What several tests need.
+//! What several tests need: a store that can be told to fail or to take its time, a site of a few
+//! notes whose handler knows nothing of versions, answers that are easy to look at, a server on a
+//! real socket, an example that runs.
 
 pub(crate) mod example;
+pub(crate) mod folder;
+pub(crate) mod postgres;
+mod seen;
+mod server;
+mod site;
+mod store;
+
+pub(crate) use self::seen::{Seen, ask, json, request, see};
+pub(crate) use self::server::{CallEnd, Frames, Raw, Server, http2, in_time, until, watched};
+pub(crate) use self::site::Site;
+pub(crate) use self::store::{Failure, ScriptedStore, Step};

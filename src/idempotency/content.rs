@@ -1,0 +1,221 @@
+//! When two JSON bodies say the same.
+
+use serde_json::{Map, Number, Value};
+
+use super::fingerprint::{Fingerprint, Hasher};
+
+/// Which members of a JSON object make it what it is.
+///
+/// Two objects are equal if these members are: in any order, in any spelling of strings and
+/// numbers (`1` is `1.0`), white space apart. Whole numbers are compared exactly, however large.
+///
+/// ```
+/// use tower_conditional::idempotency::Content;
+///
+/// let content = Content::all().without(["id"]);
+/// let first = content.digest(br#"{"id":1,"total":12.0}"#);
+/// assert!(first.is_some());
+/// assert_eq!(first, content.digest(br#"{ "total": 12, "id": 2 }"#));
+/// assert_ne!(first, content.digest(br#"{"total":13}"#));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Content {
+    members: Members,
+    unless: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Members {
+    AllBut(Vec<String>),
+    Only(Vec<String>),
+}
+
+impl Content {
+    /// All members.
+    pub const fn all() -> Self {
+        Self {
+            members: Members::AllBut(Vec::new()),
+            unless: Vec::new(),
+        }
+    }
+
+    /// These members and no others.
+    pub fn only<M: Into<String>>(members: impl IntoIterator<Item = M>) -> Self {
+        Self {
+            members: Members::Only(texts(members)),
+            unless: Vec::new(),
+        }
+    }
+
+    /// The same, without these members.
+    pub fn without<M: Into<String>>(mut self, members: impl IntoIterator<Item = M>) -> Self {
+        let gone = texts(members);
+        match &mut self.members {
+            Members::AllBut(all) => all.extend(gone),
+            Members::Only(only) => only.retain(|member| !gone.contains(member)),
+        }
+        self
+    }
+
+    /// Does not count what has one of these members: it says by itself what it is. `null` counts as
+    /// not there.
+    pub fn unless<M: Into<String>>(mut self, members: impl IntoIterator<Item = M>) -> Self {
+        self.unless.extend(texts(members));
+        self
+    }
+
+    /// A digest of what counts; `None` if nothing does: the text is no JSON object, or has a member
+    /// that [excludes](Self::unless) it. Equal bodies have equal digests, also in later versions of
+    /// this crate: applications may store it.
+    #[must_use]
+    pub fn digest(&self, json: &[u8]) -> Option<Fingerprint> {
+        let Ok(Value::Object(object)) = serde_json::from_slice(json) else {
+            return None;
+        };
+        let is_there = |name: &String| object.get(name).is_some_and(|value| !value.is_null());
+        if self.unless.iter().any(is_there) {
+            return None;
+        }
+        let mut hash = Hasher::default();
+        hash_object(&mut hash, &object, |name| match &self.members {
+            Members::AllBut(gone) => !gone.iter().any(|gone| gone == name),
+            Members::Only(only) => only.iter().any(|only| only == name),
+        });
+        Some(hash.finish())
+    }
+}
+
+fn texts<M: Into<String>>(members: impl IntoIterator<Item = M>) -> Vec<String> {
+    members.into_iter().map(Into::into).collect()
+}
+
+fn hash_object(hash: &mut Hasher, object: &Map<String, Value>, counts: impl Fn(&str) -> bool) {
+    let members = object.iter().filter(|(name, _)| counts(name));
+    // Sorted here, because the application may have told serde_json to keep the order.
+    let mut members: Vec<_> = members.collect();
+    members.sort_unstable_by_key(|(name, _)| *name);
+    hash.part(b"object");
+    hash.part(&(members.len() as u64).to_be_bytes());
+    for (name, value) in members {
+        hash.part(name.as_bytes());
+        hash_value(hash, value);
+    }
+}
+
+/// Every value says what it is and how long: two different ones never give the same bytes. Its
+/// depth is bounded by the parser.
+fn hash_value(hash: &mut Hasher, value: &Value) {
+    match value {
+        Value::Null => hash.part(b"null"),
+        Value::Bool(true) => hash.part(b"true"),
+        Value::Bool(false) => hash.part(b"false"),
+        Value::Number(number) => {
+            hash.part(b"number");
+            hash.part(canonical(number).as_bytes());
+        }
+        Value::String(text) => {
+            hash.part(b"string");
+            hash.part(text.as_bytes());
+        }
+        Value::Array(values) => {
+            hash.part(b"array");
+            hash.part(&(values.len() as u64).to_be_bytes());
+            values.iter().for_each(|value| hash_value(hash, value));
+        }
+        Value::Object(object) => hash_object(hash, object, |_| true),
+    }
+}
+
+/// Doubles that are whole, and small enough to be exact, are written as the integers they are.
+fn canonical(number: &Number) -> String {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(double) if !number.is_i64() && !number.is_u64() => {
+            if double.fract() == 0.0 && double.abs() < EXACT {
+                // Below 2^53, so that it fits.
+                (double as i64).to_string()
+            } else {
+                format!("{double:?}")
+            }
+        }
+        _ => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_value_are_equal() {
+        for (one, other) in [
+            (r#"{"a":1,"b":2}"#, r#"{ "b": 2, "a": 1 }"#),
+            (r#"{"a":1}"#, r#"{"a":1.0}"#),
+            (r#"{"a":100}"#, r#"{"a":1e2}"#),
+            (r#"{"a":-0.0}"#, r#"{"a":0}"#),
+            (r#"{"a":0.5}"#, r#"{"a":5e-1}"#),
+            (r#"{"a":"é"}"#, r#"{"a":"\u00e9"}"#),
+            (r#"{"a":[{"c":1,"b":2}]}"#, r#"{"a":[{"b":2,"c":1}]}"#),
+        ] {
+            let digest = |json: &str| Content::all().digest(json.as_bytes());
+            assert!(digest(one).is_some());
+            assert_eq!(digest(one), digest(other), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn different_values_differ() {
+        let all = [
+            r#"{}"#,
+            r#"{"a":null}"#,
+            r#"{"a":"null"}"#,
+            r#"{"a":1}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":[1]}"#,
+            r#"{"a":[[],1]}"#,
+            r#"{"a":[[1]]}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":[]}"#,
+            r#"{"a":[1,2]}"#,
+            r#"{"a":[2,1]}"#,
+            r#"{"a":true}"#,
+            r#"{"a":9007199254740992}"#,
+            r#"{"a":9007199254740993}"#,
+            r#"{"a":1,"b":2}"#,
+            r#"{"b":1}"#,
+        ];
+        for (at, one) in all.iter().enumerate() {
+            for other in all.iter().skip(at + 1) {
+                let digest = |json: &str| Content::all().digest(json.as_bytes());
+                assert_ne!(digest(one), digest(other), "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_counts_is_compared() {
+        let chosen = Content::only(["a", "b"]).without(["b"]);
+        let digest = |json: &str| chosen.digest(json.as_bytes());
+        assert_eq!(digest(r#"{"a":1,"b":2,"c":3}"#), digest(r#"{"a":1,"b":4}"#));
+        assert_ne!(digest(r#"{"a":1}"#), digest(r#"{"a":2}"#));
+    }
+
+    #[test]
+    fn what_excludes_itself_or_is_no_object_has_no_digest() {
+        let content = Content::all().unless(["id"]);
+        for json in [r#"{"id":1,"a":2}"#, "[1]", "1", "", "{"] {
+            assert_eq!(content.digest(json.as_bytes()), None, "{json}");
+        }
+        assert!(content.digest(br#"{"id":null,"a":2}"#).is_some());
+    }
+
+    #[test]
+    fn the_digest_is_the_same_in_every_version() {
+        let digest = Content::all().digest(br#"{"a":[1,"x",null,true],"b":{"c":1.5}}"#);
+        assert_eq!(
+            digest.unwrap().to_string(),
+            "22628e677ec1d3450af369caaad4da361f5ef33e6a2730abd6624b506c62a710"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! What is configured once for all requests of a route.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use super::policy::IdempotencyPolicy;
+use super::service::Idempotency;
+use super::store::IdempotencyStore;
+use crate::conditional::{OfRequest, PolicyOf};
+use crate::runtime::Runtime;
+
+/// A layer that answers a retry with the first answer.
+///
+/// See the [module docs](crate::idempotency) for an example, and for where it belongs.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct IdempotencyLayer {
+    config: Arc<Config>,
+}
+
+impl IdempotencyLayer {
+    /// Keeps first answers in `store`, on the Tokio runtime that serves the requests. A request
+    /// with a key runs detached: an answer that its client no longer waits for is kept all the
+    /// same.
+    ///
+    /// `principal` says whose key it is, out of what authentication has found. Keys of different
+    /// principals have nothing to do with each other. A request with a key for which it says `None`
+    /// is refused, 400 `idempotency-identity-required`: run unprotected, it would break the promise
+    /// that the client relies on, and under a key that strangers share it would be answered with
+    /// what is theirs. An API without users says so, with a principal that is always the same.
+    #[cfg(feature = "tokio")]
+    pub fn new(
+        store: impl IdempotencyStore,
+        principal: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_runtime(store, principal, Runtime::tokio())
+    }
+
+    /// The same, on another runtime.
+    pub fn with_runtime(
+        store: impl IdempotencyStore,
+        principal: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+        runtime: Runtime,
+    ) -> Self {
+        Self {
+            config: Arc::new(Config {
+                store: Arc::new(store),
+                principal: Arc::new(principal),
+                runtime,
+                policy: PolicyOf::Always(Arc::new(IdempotencyPolicy::default())),
+            }),
+        }
+    }
+
+    /// What the route does.
+    ///
+    /// Defaults to [`IdempotencyPolicy::new`].
+    pub fn policy(self, policy: IdempotencyPolicy) -> Self {
+        self.with(PolicyOf::Always(Arc::new(policy)))
+    }
+
+    /// What each request's route does, for a layer that stands around many. A request without a
+    /// policy passes through untouched.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tower_conditional::idempotency::{
+    ///     IdempotencyLayer, IdempotencyPolicy, MemoryIdempotencyStore,
+    /// };
+    ///
+    /// # #[cfg(feature = "tokio")] {
+    /// let orders = Arc::new(IdempotencyPolicy::new());
+    /// let user = |parts: &http::request::Parts| parts.extensions.get::<String>().cloned();
+    /// let layer = IdempotencyLayer::new(MemoryIdempotencyStore::new(), user).policy_for(
+    ///     move |parts| parts.uri.path().starts_with("/orders").then(|| Arc::clone(&orders)),
+    /// );
+    /// # let _ = layer;
+    /// # }
+    /// ```
+    pub fn policy_for(
+        self,
+        policy: impl Fn(&Parts) -> Option<Arc<IdempotencyPolicy>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(PolicyOf::Request(Arc::new(policy)))
+    }
+
+    fn with(mut self, policy: PolicyOf<IdempotencyPolicy>) -> Self {
+        Arc::make_mut(&mut self.config).policy = policy;
+        self
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = Idempotency<S>;
+
+    fn layer(&self, inner: S) -> Idempotency<S> {
+        Idempotency::new(inner, Arc::clone(&self.config))
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) store: Arc<dyn IdempotencyStore>,
+    pub(super) principal: OfRequest<String>,
+    pub(super) runtime: Runtime,
+    pub(super) policy: PolicyOf<IdempotencyPolicy>,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("runtime", &self.runtime)
+            .finish_non_exhaustive()
+    }
+}

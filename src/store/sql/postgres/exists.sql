@@ -1,0 +1,2 @@
+-- Is the table there?
+SELECT count(to_regclass('{meta}'))

@@ -1,0 +1,140 @@
+//! PostgreSQL: one statement, one round trip.
+
+use futures_core::future::BoxFuture;
+use sqlx::postgres::PgConnection;
+use sqlx::{Executor, Postgres, query_as};
+
+use super::ask::{Ask, Record};
+use super::engine::{Statements, Templates};
+use super::error::Meaning;
+use super::{SqlStore, TableName};
+use crate::store::Intent;
+
+/// Versions and claims in PostgreSQL (12 or newer), over a `sqlx::PgPool`.
+///
+/// Works at every isolation level that the pool's connections may default to, and behind a pooler
+/// in transaction mode if the connections are made with `statement_cache_capacity(0)`.
+///
+/// ```no_run
+/// use sqlx::postgres::PgPoolOptions;
+/// use tower_conditional::store::sql::PostgresStore;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = PgPoolOptions::new()
+///     .test_before_acquire(false)
+///     .connect("postgres://localhost/app")
+///     .await?;
+/// let store = PostgresStore::open(pool).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type PostgresStore = SqlStore<Postgres>;
+
+impl Statements for Postgres {
+    const TEMPLATES: Templates = Templates {
+        claim: include_str!("claim.sql"),
+        current: include_str!("current.sql"),
+        exists: include_str!("exists.sql"),
+        forget: include_str!("forget.sql"),
+        migration: include_str!("migration.sql"),
+        prune: include_str!("prune.sql"),
+        schema_version: include_str!("schema_version.sql"),
+        seen: include_str!("seen.sql"),
+        settle: include_str!("settle.sql"),
+    };
+
+    fn fill(template: &str, table: &TableName) -> String {
+        template
+            .replace("{table}", &table.quoted(""))
+            .replace("{meta}", &table.quoted("_meta"))
+            .replace("{sequence}", &table.quoted("_numbers"))
+    }
+
+    fn meaning(code: &str) -> Meaning {
+        match code {
+            // Serialization failure, deadlock, lock not available.
+            "40001" | "40P01" | "55P03" => Meaning::Contended,
+            // The server went away, perhaps while it committed.
+            "57P01" | "57P02" | "57P03" | "57P05" | "40003" => Meaning::Unknown,
+            // Connection exceptions, as poolers report them; system errors; internal errors.
+            _ if ["08", "58", "XX"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
+                Meaning::Unknown
+            }
+            _ => Meaning::Refused,
+        }
+    }
+
+    fn ask<'a>(
+        connection: &'a mut PgConnection,
+        text: &'a str,
+        ask: &'a Ask<'a>,
+    ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>> {
+        let query = query_as(text);
+        let query = match ask {
+            Ask::Claim {
+                key,
+                test,
+                lease,
+                intent,
+            } => query
+                .bind(*key)
+                .bind(*lease)
+                .bind(*intent == Intent::Delete)
+                .bind(test.word)
+                .bind(&test.versions),
+            Ask::Current { key } => query.bind(*key),
+            Ask::Forget { key, token } => query.bind(*key).bind(*token),
+            Ask::Settle {
+                key,
+                token,
+                outcome,
+            } => query.bind(*key).bind(*token).bind(*outcome),
+        };
+        Box::pin(query.fetch_all(connection))
+    }
+
+    fn numbers<'a>(
+        connection: &'a mut PgConnection,
+        text: &'a str,
+        parameter: Option<i64>,
+    ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
+        let query = sqlx::query_scalar(text);
+        let query = match parameter {
+            Some(parameter) => query.bind(parameter),
+            None => query,
+        };
+        Box::pin(query.fetch_all(connection))
+    }
+
+    fn script<'a>(
+        connection: &'a mut PgConnection,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Self::QueryResult, sqlx::Error>> {
+        connection.execute(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_code_says_whether_the_step_may_have_happened() {
+        for (code, meaning) in [
+            ("40001", Meaning::Contended),
+            ("40P01", Meaning::Contended),
+            ("55P03", Meaning::Contended),
+            ("57014", Meaning::Refused),
+            ("42P01", Meaning::Refused),
+            ("23505", Meaning::Refused),
+            ("08006", Meaning::Unknown),
+            ("57P01", Meaning::Unknown),
+            ("XX000", Meaning::Unknown),
+        ] {
+            assert_eq!(Postgres::meaning(code), meaning, "{code}");
+        }
+    }
+}

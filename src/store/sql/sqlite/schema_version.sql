@@ -1,0 +1,2 @@
+-- Which version of the schema is it?
+SELECT schema_version FROM {meta}

@@ -1,0 +1,28 @@
+//! No lost update, by experiment: clients read, modify and write over sockets, they and the server
+//! fail in every way, and a checker goes through all that they saw.
+//!
+//! 10,000 acknowledged writes for each mode. For a longer run, as long as you like for each:
+//!
+//! ```text
+//! HISTORY_SECONDS=600 cargo test --release --test it history:: -- --test-threads=1
+//! ```
+//!
+//! `HISTORY_SEED` repeats the choices of an earlier run, though not its timing.
+//!
+//! [`client`], [`record`] and [`checker`] know nothing of how a server is made: give them the
+//! addresses of any, with an [`client::Api`].
+
+mod broken;
+pub(crate) mod checker;
+mod checker_tests;
+pub(crate) mod client;
+mod documents;
+pub(crate) mod faults;
+pub(crate) mod leases;
+mod modes;
+pub(crate) mod random;
+pub(crate) mod record;
+mod rows;
+mod rules;
+mod server;
+pub(crate) mod wire;

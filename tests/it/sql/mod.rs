@@ -1,0 +1,9 @@
+//! The stores in SQL databases: one list of promises, kept by each of them.
+
+#[cfg(feature = "sqlx-postgres")]
+mod postgres;
+mod promises;
+mod shared;
+#[cfg(feature = "sqlx-sqlite")]
+mod sqlite;
+mod worker;
