@@ -1,0 +1,123 @@
+//! Bodies: JSON objects of limited size, and how one changes another.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use super::problems::Failure;
+
+/// The longest body, in bytes.
+pub(crate) const LIMIT: usize = 1024 * 1024;
+
+/// The members of a JSON object.
+pub(crate) type Object = Map<String, Value>;
+
+/// A body that is a JSON object. Anything else is 415, 413 or 400, in this order.
+pub(crate) struct JsonObject(pub(crate) Object);
+
+impl<S: Sync> FromRequest<S> for JsonObject {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        if !is_json(request.headers()) {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(
+                Failure::new(status, "unsupported-media-type", "Unsupported Media Type")
+                    .detail("Send application/json or application/merge-patch+json."),
+            );
+        }
+        let bytes = read(request.into_body()).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// All of a body of at most [`LIMIT`] bytes.
+pub(crate) async fn read(body: Body) -> Result<axum::body::Bytes, Failure> {
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "content-too-large",
+            "Content Too Large",
+        )
+        .detail(format!("The content is longer than {LIMIT} bytes."))),
+        Err(_) => Err(bad_json("it broke off")),
+    }
+}
+
+/// A JSON object out of its text.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Object, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| bad_json(&error.to_string()))
+}
+
+fn bad_json(why: &str) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "bad-json", "Bad JSON")
+        .detail(format!("The content is no JSON object: {why}."))
+}
+
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = value.split(';').next().unwrap_or("").trim();
+    ["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+/// Changes `target` as a JSON merge patch says (RFC 7396): `null` removes a member, an object is
+/// merged into the one that is there, anything else replaces.
+pub(crate) fn merge(target: &mut Object, patch: Object) {
+    for (name, change) in patch {
+        match change {
+            Value::Null => {
+                target.remove(&name);
+            }
+            Value::Object(change) => {
+                let member = target.entry(name).or_insert(Value::Null);
+                // What is no object counts as an empty one.
+                let mut object = match member.take() {
+                    Value::Object(object) => object,
+                    _ => Object::new(),
+                };
+                merge(&mut object, change);
+                *member = Value::Object(object);
+            }
+            value => {
+                target.insert(name, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples in appendix A of RFC 7396 whose target and patch are objects.
+    #[test]
+    fn merge_patches_change_what_the_rfc_says() {
+        for (target, patch, merged) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, "{}"),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (
+                r#"{"a":{"b":"c"}}"#,
+                r#"{"a":{"b":"d","c":null}}"#,
+                r#"{"a":{"b":"d"}}"#,
+            ),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ] {
+            let object = |json: &str| serde_json::from_str::<Object>(json).expect("an object");
+            let mut target = object(target);
+            merge(&mut target, object(patch));
+            assert_eq!(target, object(merged), "{patch}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How a service says no: every answer that is no success is a problem document (RFC 9457) with
+//! the trace id of its request.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tower_conditional::Problem;
+use tower_conditional::problem::trace_id;
+
+/// A problem on its way out. [`render`] writes it, because only there the request is at hand, and
+/// with it the trace id.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure(pub(crate) Problem);
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, name: &'static str, title: &'static str) -> Self {
+        Self(Problem::new(status, name, title))
+    }
+
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self(self.0.with_detail(detail.into()))
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not Found")
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.0.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The database did not do what was asked of it, and nothing was changed.
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        eprintln!("database: {error}");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "database-unavailable", "Database Unavailable")
+            .detail("The database did not answer. Nothing was changed.")
+    }
+}
+
+/// The outermost layer of every example: writes the problems.
+pub(crate) async fn render(request: Request, next: Next) -> Response {
+    let trace_id = trace_id(request.headers());
+    let mut response = next.run(request).await;
+    let Some(Failure(problem)) = response.extensions_mut().remove() else {
+        return response;
+    };
+    let (head, document) = problem.with_trace_id(trace_id).to_response().into_parts();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.extend(head.headers);
+    if head.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    *response.body_mut() = Body::from(document);
+    response
+}
+
+/// For `Router::fallback`.
+pub(crate) async fn not_found() -> Failure {
+    Failure::not_found()
+}
+
+/// For `Router::method_not_allowed_fallback`; axum adds the `Allow`.
+pub(crate) async fn method_not_allowed() -> Failure {
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "Method Not Allowed",
+    )
+}
