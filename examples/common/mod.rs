@@ -6,8 +6,10 @@
 #![allow(dead_code, reason = "each example needs its own part of this")]
 
 pub(crate) mod database;
+pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod problems;
+pub(crate) mod refused;
 pub(crate) mod serve;
 
 /// The number in an environment variable, or `default` if it is not set.

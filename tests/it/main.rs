@@ -1,13 +1,12 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod accounts;
 mod answers;
 mod cancellation;
 mod digest;
 mod history;
 mod idempotency;
 mod memory_queue;
-mod memory_queue;
-mod memory_store;
 mod memory_store;
 mod merge;
 mod one_winner;
@@ -17,6 +16,7 @@ mod policy;
 mod readiness;
 mod readme;
 mod reads;
+mod records;
 mod redis;
 mod sequence;
 mod sql;
