@@ -5,6 +5,8 @@ use std::thread;
 
 use crate::support::service::{Service, on_each_database};
 
+mod vectors;
+
 const KEY: (&str, &str) = ("ETAG_KEY", "the same in every process");
 
 /// A new account: its path and its tag.

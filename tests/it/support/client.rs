@@ -93,18 +93,30 @@ pub(crate) fn try_send(
     fields: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Reply> {
+    let lines = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+    try_send_bytes(url, method, path, &lines.collect::<Vec<_>>(), body)
+}
+
+/// The same, with whatever bytes as values.
+pub(crate) fn try_send_bytes(
+    url: &str,
+    method: &str,
+    path: &str,
+    lines: &[(&str, &[u8])],
+    body: &[u8],
+) -> std::io::Result<Reply> {
     let address = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
-    for (name, value) in fields {
-        head += &format!("{name}: {value}\r\n");
-    }
     if !body.is_empty() || ["POST", "PUT", "PATCH"].contains(&method) {
         head += &format!("content-length: {}\r\n", body.len());
     }
-    head += "\r\n";
-    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut request = head.into_bytes();
+    for (name, value) in lines {
+        request.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    stream.write_all(&[&request, &b"\r\n"[..], body].concat())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     read(&answer).ok_or_else(|| {
