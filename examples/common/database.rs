@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction, raw_sql};
+use sqlx::{Any, AnyPool, Executor, Transaction, raw_sql};
 
 use super::setting;
 
@@ -76,7 +76,7 @@ impl Database {
     }
 
     /// Makes the tables, unless somebody has; two processes may start at once.
-    async fn make(&self, schema: &Schema) -> Result<(), sqlx::Error> {
+    pub(crate) async fn make(&self, schema: &Schema) -> Result<(), sqlx::Error> {
         let (lock, find, script) = match self.kind {
             Kind::Postgres => (
                 "SELECT 1 FROM (SELECT pg_advisory_xact_lock(7219204001)) AS locked",
@@ -116,7 +116,8 @@ impl Database {
         self.begin().await
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    /// The same at once, for what is no write of a client.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         self.pool.begin_with(self.kind.begin()).await
     }
 
@@ -129,14 +130,6 @@ impl Database {
             Kind::Sqlite => "",
         }
     }
-}
-
-/// Is this the loser of a race that the database has stopped? Then nothing was changed, and the
-/// winner is there to be seen.
-pub(crate) fn lost_a_race(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.is_unique_violation() || error.is_foreign_key_violation())
 }
 
 impl Kind {
@@ -169,6 +162,3 @@ impl Kind {
         }
     }
 }
-
-/// A connection, in or out of a transaction.
-pub(crate) type Connection = AnyConnection;

@@ -57,7 +57,17 @@ fn bad_json(why: &str) -> Failure {
         .detail(format!("The content is no JSON object: {why}."))
 }
 
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+/// A JSON object out of a column. What is none was put there by somebody else.
+pub(crate) fn from_text(text: &str) -> Result<Object, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// The text of a JSON object.
+pub(crate) fn to_text(object: &Object) -> String {
+    serde_json::to_string(object).expect("a JSON object can be written")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = value.split(';').next().unwrap_or("").trim();

@@ -12,6 +12,7 @@ use super::read::Known;
 use super::refuse::{Step, Stop};
 use super::respond::kept_fields;
 use crate::decision::{Decision, Refusal};
+use crate::policy::CurrentResource;
 use crate::precondition::Preconditions;
 use crate::report::{Expected, Report};
 use crate::store::{Answer, Snapshot, StoreError, Version};
@@ -51,7 +52,14 @@ impl Reporting {
             }
             Some(Err(_)) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
             Some(Ok(snapshot)) => {
-                if let Decision::Refuse(refusal) = exchange.decide(headers, &snapshot.state) {
+                let refusal = match exchange.decide(headers, &snapshot.state) {
+                    Decision::Refuse(refusal) if exchange.leaves_to_handler(refusal) => {
+                        unreadable(exchange, parts)
+                    }
+                    Decision::Refuse(refusal) => Some(refusal),
+                    Decision::Forward { .. } | Decision::Probe | Decision::Reuse => None,
+                };
+                if let Some(refusal) = refusal {
                     let state = snapshot.settled.then_some(snapshot.state);
                     return ControlFlow::Break(Stop::Refuse(refusal, state));
                 }
@@ -112,6 +120,14 @@ impl Reporting {
         self.exchange
             .tell(&response, self.base.as_ref(), new.as_ref());
         Ok(response.map(ResponseBody::inner))
+    }
+}
+
+impl Exchange {
+    /// Is this a comparison, and the handler the one who can show what is current at that moment?
+    fn leaves_to_handler(&self, refusal: Refusal) -> bool {
+        self.policy.current_resource == CurrentResource::Reported
+            && !matches!(refusal, Refusal::Missing | Refusal::Malformed { .. })
     }
 }
 

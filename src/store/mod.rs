@@ -49,6 +49,7 @@
 
 mod answer;
 mod memory;
+mod queued;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
@@ -62,6 +63,7 @@ use std::time::{Duration, SystemTime};
 
 pub use self::answer::Answer;
 pub use self::memory::{MemoryStats, MemoryStore};
+pub use self::queued::QueuedStore;
 pub use self::version::Version;
 use crate::key::ResourceKey;
 

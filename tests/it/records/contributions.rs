@@ -12,7 +12,7 @@ use crate::support::service::{Service, on_each_database};
 pub(super) const EMPTY: &str =
     r#"{"source":"s","confidence":1,"observedAt":"2024-05-01T12:00:00Z","data":{}}"#;
 
-fn contribution(confidence: f64, observed_at: &str, data: Value) -> String {
+fn contribution(confidence: f64, observed_at: &str, data: &Value) -> String {
     let body = json!({
         "source": "test",
         "confidence": confidence,
@@ -50,14 +50,14 @@ fn ties_are_broken_as_the_contract_says() {
     ];
     on_each_database("records", 1, &[], |service| {
         for (policy, first, second, expected) in rows {
-            let model = new_model(service, json!({"f": policy}));
-            let record = new_record(service, &model, json!({}));
+            let model = new_model(service, &json!({"f": policy}));
+            let record = new_record(service, &model, &json!({}));
             contribute(
                 service,
                 &record,
-                &contribution(first.0, first.1, json!({"f": 1})),
+                &contribution(first.0, first.1, &json!({"f": 1})),
             );
-            let body = contribution(second.0, second.1, json!({"f": 2}));
+            let body = contribution(second.0, second.1, &json!({"f": 2}));
             let answer = contribute(service, &record, &body);
             let row = format!("{policy} {first:?} {second:?}");
             assert_eq!(answer.json()["data"]["f"], expected, "{row}");
@@ -69,8 +69,8 @@ fn ties_are_broken_as_the_contract_says() {
 #[test]
 fn a_value_that_is_equal_moves_nothing() {
     on_each_database("records", 1, &[], |service| {
-        let record = new_record(service, "", json!({}));
-        let first = contribution(0.5, "2024-05-01T12:00:00Z", json!({"f": 1}));
+        let record = new_record(service, "", &json!({}));
+        let first = contribution(0.5, "2024-05-01T12:00:00Z", &json!({"f": 1}));
         let first = contribute(service, &record, &first);
         let second = r#"{"source":"s","confidence":0.6,"observedAt":"2024-05-02T12:00:00Z","data":{"f":1.0}}"#;
         let second = contribute(service, &record, second);
@@ -84,19 +84,19 @@ fn a_value_that_is_equal_moves_nothing() {
 #[test]
 fn what_was_set_directly_is_believed_with_confidence_one_from_now_on() {
     on_each_database("records", 1, &[], |service| {
-        let model = new_model(service, json!({"sure": "highest_confidence"}));
+        let model = new_model(service, &json!({"sure": "highest_confidence"}));
         for method in ["POST", "PUT", "PATCH"] {
             let set = json!({"sure": "set", "recent": "set"});
             let record = match method {
-                "POST" => new_record(service, &model, set),
+                "POST" => new_record(service, &model, &set),
                 _ => {
-                    let record = new_record(service, &model, json!({}));
+                    let record = new_record(service, &model, &json!({}));
                     // What was claimed for a time to come does not come back.
                     let claim = json!({"sure": "claimed", "recent": "claimed"});
                     contribute(
                         service,
                         &record,
-                        &contribution(1.0, "2999-01-01T00:00:00Z", claim),
+                        &contribution(1.0, "2999-01-01T00:00:00Z", &claim),
                     );
                     let body = json!({"data": set}).to_string();
                     service.send(method, &record, &[], &body).expect(200);
@@ -104,17 +104,17 @@ fn what_was_set_directly_is_believed_with_confidence_one_from_now_on() {
                 }
             };
             let claims = json!({"sure": "claimed", "recent": "claimed"});
-            let past = contribution(1.0, "2024-05-01T12:00:00Z", claims.clone());
+            let past = contribution(1.0, "2024-05-01T12:00:00Z", &claims);
             let data = contribute(service, &record, &past).json()["data"].clone();
             assert_eq!(data, json!({"sure": "set", "recent": "set"}), "{method}");
-            let unsure = contribution(0.9, "2998-01-01T00:00:00Z", claims.clone());
+            let unsure = contribution(0.9, "2998-01-01T00:00:00Z", &claims);
             let data = contribute(service, &record, &unsure).json()["data"].clone();
             assert_eq!(
                 data,
                 json!({"sure": "set", "recent": "claimed"}),
                 "{method}"
             );
-            let sure = contribution(1.0, "2998-01-01T00:00:00Z", claims);
+            let sure = contribution(1.0, "2998-01-01T00:00:00Z", &claims);
             let data = contribute(service, &record, &sure).json()["data"].clone();
             assert_eq!(
                 data,
@@ -128,12 +128,12 @@ fn what_was_set_directly_is_believed_with_confidence_one_from_now_on() {
 #[test]
 fn a_field_that_was_not_changed_is_as_contestable_as_before() {
     on_each_database("records", 1, &[], |service| {
-        let record = new_record(service, "", json!({}));
-        let old = contribution(0.5, "2020-01-01T00:00:00Z", json!({"f": 1}));
+        let record = new_record(service, "", &json!({}));
+        let old = contribution(0.5, "2020-01-01T00:00:00Z", &json!({"f": 1}));
         contribute(service, &record, &old);
         let put = r#"{"data":{"f":1.0,"g":2}}"#;
         service.send("PUT", &record, &[], put).expect(200);
-        let newer = contribution(0.5, "2021-01-01T00:00:00Z", json!({"f": 5, "g": 5}));
+        let newer = contribution(0.5, "2021-01-01T00:00:00Z", &json!({"f": 5, "g": 5}));
         let data = contribute(service, &record, &newer).json()["data"].clone();
         assert_eq!(data, json!({"f": 5, "g": 2}));
     });
@@ -142,11 +142,11 @@ fn a_field_that_was_not_changed_is_as_contestable_as_before() {
 #[test]
 fn a_model_may_change_its_mind() {
     on_each_database("records", 1, &[], |service| {
-        let model = new_model(service, json!({"f": "highest_confidence"}));
-        let record = new_record(service, &model, json!({}));
-        let sure = contribution(0.9, "2020-01-01T00:00:00Z", json!({"f": "sure"}));
+        let model = new_model(service, &json!({"f": "highest_confidence"}));
+        let record = new_record(service, &model, &json!({}));
+        let sure = contribution(0.9, "2020-01-01T00:00:00Z", &json!({"f": "sure"}));
         contribute(service, &record, &sure);
-        let recent = contribution(0.1, "2024-01-01T00:00:00Z", json!({"f": "recent"}));
+        let recent = contribution(0.1, "2024-01-01T00:00:00Z", &json!({"f": "recent"}));
         let before = contribute(service, &record, &recent);
         assert_eq!(before.json()["data"]["f"], "sure");
 
@@ -158,7 +158,7 @@ fn a_model_may_change_its_mind() {
             (read.etag(), read.body),
             (before.etag(), before.body.clone())
         );
-        let older = contribution(1.0, "2019-01-01T00:00:00Z", json!({"f": "older"}));
+        let older = contribution(1.0, "2019-01-01T00:00:00Z", &json!({"f": "older"}));
         let after = contribute(service, &record, &older);
         assert_eq!(after.json()["data"]["f"], "recent");
         assert_ne!(after.etag(), before.etag());
@@ -168,7 +168,7 @@ fn a_model_may_change_its_mind() {
 #[test]
 fn what_is_no_contribution_is_refused() {
     let service = Service::on_sqlite("records", 1, &[]);
-    let record = new_record(&service, "", json!({}));
+    let record = new_record(&service, "", &json!({}));
     let path = format!("{record}/contributions");
     for (member, values) in [
         (
@@ -209,7 +209,7 @@ fn no_contribution_is_lost_under_load() {
     const WRITERS: usize = 16;
     const EACH: usize = 100;
     on_each_database("records", 2, &[], |service| {
-        let record = new_record(service, "", json!({}));
+        let record = new_record(service, "", &json!({}));
         let path = format!("{record}/contributions");
         // Writers meet in the field "all", and have one of their own.
         let answers: Vec<_> = thread::scope(|scope| {
@@ -222,7 +222,7 @@ fn no_contribution_is_lost_under_load() {
                         let observed_at = format!("2024-05-01T12:00:00.{number:04}Z");
                         let own = format!("own{writer}");
                         let data = json!({"all": number, own: round / 2});
-                        let body = contribution(0.5, &observed_at, data);
+                        let body = contribution(0.5, &observed_at, &data);
                         let json = [("content-type", "application/json")];
                         let url = service.url(writer + round);
                         let answer = client::send(url, "POST", path, &json, body.as_bytes());

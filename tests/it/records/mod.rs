@@ -11,14 +11,14 @@ mod contributions;
 const MISSING: &str = "/records/6b1f0a52-7d0e-4c53-9a59-7a1f0c0d3e11";
 
 /// A new model with these policies: its id.
-fn new_model(service: &Service, policies: Value) -> String {
+fn new_model(service: &Service, policies: &Value) -> String {
     let body = json!({"policies": policies, "name": "Building"}).to_string();
     let created = service.send("POST", "/models", &[], &body).expect(201);
     created.text("modelId")
 }
 
 /// A new record with these data: its path.
-fn new_record(service: &Service, model: &str, data: Value) -> String {
+fn new_record(service: &Service, model: &str, data: &Value) -> String {
     let body = json!({"modelId": model, "data": data, "note": "kept"}).to_string();
     let created = service.send("POST", "/records", &[], &body).expect(201);
     let path = format!("/records/{}", created.text("recordId"));
@@ -42,8 +42,8 @@ fn check_record(reply: &Reply) {
 #[test]
 fn the_version_is_shown_to_who_asks() {
     on_each_database("records", 1, &[], |service| {
-        let model = new_model(service, json!({}));
-        let record = new_record(service, &model, json!({"name": "Tower"}));
+        let model = new_model(service, &json!({}));
+        let record = new_record(service, &model, &json!({"name": "Tower"}));
         for path in [&format!("/models/{model}"), &record] {
             let plain = service.send("GET", path, &[], "").expect(200);
             assert_eq!(plain.json().get("version"), None);
@@ -62,8 +62,8 @@ fn the_version_is_shown_to_who_asks() {
 #[test]
 fn each_tag_works_at_either_url() {
     on_each_database("records", 1, &[], |service| {
-        let model = format!("/models/{}", new_model(service, json!({})));
-        let record = new_record(service, "", json!({}));
+        let model = format!("/models/{}", new_model(service, &json!({})));
+        let record = new_record(service, "", &json!({}));
         for path in [model, record] {
             let urls = [path.clone(), format!("{path}?include=version")];
             for read_at in &urls {
@@ -94,7 +94,7 @@ fn each_tag_works_at_either_url() {
 #[test]
 fn conditions_are_optional_and_stale_ones_412() {
     on_each_database("records", 1, &[], |service| {
-        let record = new_record(service, "", json!({"a": 1}));
+        let record = new_record(service, "", &json!({"a": 1}));
         service
             .send("PUT", &record, &[], r#"{"data":{"a":2}}"#)
             .expect(200);
@@ -158,7 +158,7 @@ fn nothing_is_created_by_a_write_to_what_is_not_there() {
 fn digests_are_of_the_bytes_that_are_sent_on_head_as_on_get() {
     on_each_database("records", 1, &[], |service| {
         let long = "ü".repeat(500_000);
-        let record = new_record(service, "", json!({"text": long, "number": 1.50}));
+        let record = new_record(service, "", &json!({"text": long, "number": 1.50}));
         for path in [record.clone(), format!("{record}?include=version")] {
             let get = service.send("GET", &path, &[], "").expect(200);
             check_record(&get);
@@ -203,8 +203,8 @@ fn the_hash_is_that_of_the_canonical_data() {
 #[test]
 fn members_of_the_server_are_not_the_clients_to_set() {
     on_each_database("records", 1, &[], |service| {
-        let model = new_model(service, json!({}));
-        let record = new_record(service, &model, json!({}));
+        let model = new_model(service, &json!({}));
+        let record = new_record(service, &model, &json!({}));
         let sent =
             r#"{"recordId":"x","modelId":"y","version":9,"sha256":"z","data":{"a":1},"more":true}"#;
         for method in ["PUT", "PATCH"] {

@@ -1,9 +1,12 @@
 //! The stores in SQL databases: one list of promises, kept by each of them.
 
+mod compare;
+mod keys;
 #[cfg(feature = "sqlx-postgres")]
 mod postgres;
 mod promises;
 mod shared;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlite;
+mod transactions;
 mod worker;

@@ -8,7 +8,7 @@ use super::worker;
 use crate::support::folder::Folder;
 use crate::support::postgres::shared;
 
-mod failures;
+pub(super) mod failures;
 mod migration;
 
 struct Fixture {
@@ -22,11 +22,11 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
 }
 
 /// A table of one's own: tests share a server.
-fn table() -> TableName {
+pub(super) fn table() -> TableName {
     TableName::new(&name()).expect("a plain name")
 }
 
-fn name() -> String {
+pub(super) fn name() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
