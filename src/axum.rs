@@ -1,7 +1,7 @@
 //! Extractors and responders for axum handlers that compare versions themselves (feature `axum`).
 //!
 //! What [`report`](crate::report) says in extensions, these say in types: a handler takes
-//! [`Expected`], and answers with [`Versioned`], [`Wrote`], [`Unchanged`], [`Deleted`] or
+//! [`Expected`], and answers with [`Versioned`], [`Wrote`], [`Created`], [`Unchanged`], [`Deleted`] or
 //! [`Conflict`].
 //!
 //! ```
@@ -40,9 +40,11 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use crate::key::ResourceKey;
 use crate::problem::{Problem, Reason, trace_id};
 pub use crate::report::Expected;
 use crate::report::{Report, Representation};
@@ -131,6 +133,58 @@ where
 {
     fn into_response(self) -> Response {
         reporting(self.1, Report::Wrote(self.0))
+    }
+}
+
+/// An answer to a `POST` that created a resource: 201, `Location`, and the tag of the new one.
+///
+/// ```
+/// use axum::Json;
+/// use tower_conditional::axum::Created;
+///
+/// async fn create() -> Created<Json<&'static str>> {
+///     // INSERT INTO orders …
+///     Created::at("/orders/7", 1, Json("the new order"))
+/// }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Created<T> {
+    location: String,
+    key: ResourceKey,
+    current: Current,
+    answer: T,
+}
+
+impl<T> Created<T> {
+    /// The answer of a resource that is there from now on, at `path`. Its key is that path, as the
+    /// layer finds it in later requests.
+    pub fn at(path: impl Into<String>, current: impl Into<Current>, answer: T) -> Self {
+        let location = path.into();
+        Self {
+            key: ResourceKey::new(&*location),
+            location,
+            current: current.into(),
+            answer,
+        }
+    }
+
+    /// The same, where the layer of its route has another [key](crate::ConditionalLayer::key).
+    pub fn with_key(mut self, key: ResourceKey) -> Self {
+        self.key = key;
+        self
+    }
+}
+
+impl<T> IntoResponse for Created<T>
+where
+    T: IntoResponse,
+{
+    fn into_response(self) -> Response {
+        let (key, current) = (self.key, self.current);
+        let location = [(LOCATION, self.location)];
+        let answer = (StatusCode::CREATED, location, self.answer);
+        reporting(answer, Report::Created { key, current })
     }
 }
 

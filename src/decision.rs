@@ -98,6 +98,9 @@ impl<'a> Selected<'a> {
 pub struct Validators<'a> {
     /// Its entity-tag; a representation may have none.
     pub tag: Option<EntityTagRef<'a>>,
+    /// Other strong tags of this very representation: from before the key of opaque tags changed,
+    /// say. As good as its own.
+    pub aliases: &'a [EntityTag],
     /// Strong tags of other representations of the same state: each of them may be written
     /// against, none of them may stand in for this representation.
     pub alternates: &'a [EntityTag],
@@ -356,22 +359,22 @@ fn if_match(field: &TagField<'_>, selected: Selected<'_>, rules: &Rules) -> Trut
 /// Does `tag`, out of `If-Match`, name the state that is current?
 fn names_state(tag: EntityTagRef<'_>, current: Validators<'_>, tolerant: bool) -> bool {
     let is_current = |tag: EntityTagRef<'_>| {
+        let mut others = current.aliases.iter().chain(current.alternates);
         current.tag.is_some_and(|own| own.strong_eq(tag))
-            || current
-                .alternates
-                .iter()
-                .any(|other| other.borrow().strong_eq(tag))
+            || others.any(|other| other.borrow().strong_eq(tag))
     };
     is_current(tag) || tolerant && is_current(tag.without_proxy_marks())
 }
 
 fn if_none_match(field: &TagField<'_>, selected: Selected<'_>, rules: &Rules) -> Truth {
-    let current = selected.validators().and_then(|current| current.tag);
-    let is_current = |tag: EntityTagRef<'_>| {
-        current.is_some_and(|own| {
-            own.weak_eq(tag) || rules.tolerant && own.weak_eq(tag.without_proxy_marks())
-        })
+    let current = selected.validators().unwrap_or_default();
+    let is_own = |tag: EntityTagRef<'_>| {
+        let mut aliases = current.aliases.iter();
+        current.tag.is_some_and(|own| own.weak_eq(tag))
+            || aliases.any(|alias| alias.borrow().weak_eq(tag))
     };
+    let is_current =
+        |tag: EntityTagRef<'_>| is_own(tag) || rules.tolerant && is_own(tag.without_proxy_marks());
     match (field.scan(rules.limits, is_current), selected) {
         (Err(error), _) => Truth::Fails(Refusal::Malformed {
             field: ListField::IfNoneMatch,

@@ -70,6 +70,8 @@
 //! # Features
 //!
 //! - `tokio` (default): [`ConditionalLayer::new`] and [`MemoryStore::new`] on the Tokio runtime.
+//! - `opaque-tags`: entity-tags that show nothing of the version ([`tags::Opaque`]).
+//! - `digest`: SHA-256 of answers and of canonical JSON, and tags made of bytes ([`digest`]).
 //! - `axum`: extractors and responders, and keys that see the whole path under nested routers.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
@@ -80,11 +82,15 @@
 pub mod axum;
 mod conditional;
 pub mod decision;
+#[cfg(feature = "digest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "digest")))]
+pub mod digest;
 pub mod entity_tag;
 pub mod guide;
 mod http_date;
 pub mod idempotency;
 pub mod key;
+pub mod merge;
 pub mod observe;
 pub mod policy;
 pub mod precondition;
@@ -94,6 +100,7 @@ pub mod runtime;
 pub mod sequence;
 mod short_bytes;
 pub mod store;
+pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]

@@ -35,6 +35,7 @@ use crate::key::ResourceKey;
 use crate::precondition::Limits;
 use crate::problem::Problem;
 use crate::store::Outcome;
+use crate::tags::{Chosen, MAIN, TagStyle};
 
 /// What a write needs, per method.
 ///
@@ -176,6 +177,7 @@ pub struct Policy {
     pub(crate) reads: Reads,
     pub(crate) read_headers: HeaderMap,
     tolerant: bool,
+    pub(crate) tags: Chosen,
     limits: Limits,
     pub(crate) request_body: RequestBodies,
     pub(crate) existence_first: bool,
@@ -214,6 +216,7 @@ impl Policy {
             reads: Reads::BeforeHandler,
             read_headers: HeaderMap::new(),
             tolerant: false,
+            tags: Chosen::default(),
             limits: Limits::DEFAULT,
             request_body: RequestBodies::Buffer(2 * 1024 * 1024),
             existence_first: false,
@@ -370,6 +373,64 @@ impl Policy {
     /// bytes.
     pub fn tolerant(mut self, tolerant: bool) -> Self {
         self.tolerant = tolerant;
+        self
+    }
+
+    /// How versions are written as entity-tags.
+    ///
+    /// Defaults to the version in quotes, as it is; with a [`variant`](Self::variant), to
+    /// [`Plain`](crate::tags::Plain).
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    /// use tower_conditional::tags::Prefixed;
+    ///
+    /// let policy = Policy::rfc9110().tags(Prefixed::new("b2-")?);
+    /// # let _ = policy;
+    /// # Ok::<(), tower_conditional::EntityTagError>(())
+    /// ```
+    pub fn tags(mut self, style: impl TagStyle) -> Self {
+        self.tags.set_style(Arc::new(style));
+        self
+    }
+
+    /// A representation beside the main one: requests that `applies` is true of are about it. May
+    /// be said several times; the first that applies counts.
+    ///
+    /// Whatever makes the bytes of a representation differ, while the state is the same, has to be
+    /// named here: a query parameter that adds a member, a media type by `Accept`, a language. Its
+    /// tag is then its own. With one tag for both, a cache would answer one with the bytes of the
+    /// other, and a range of the one would be put into a copy of the other. What may differ is the
+    /// tag only: each names the version, so a client may read here and write there. A tag of a
+    /// variant that the route does not have names nothing.
+    ///
+    /// Defaults to none.
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    ///
+    /// let policy = Policy::rfc9110().variant("version", |parts| {
+    ///     parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "include=version"))
+    /// });
+    /// # let _ = policy;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `name` is empty, or holds anything but ASCII letters, digits, `.`, `_`, `+` and `-`: it
+    /// becomes a part of tags.
+    pub fn variant(
+        mut self,
+        name: impl Into<Arc<str>>,
+        applies: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let name = name.into();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+        assert!(
+            *name != *MAIN && name.bytes().all(is_plain),
+            "not the name of a variant: {name:?}"
+        );
+        self.tags.add_variant(name, Arc::new(applies));
         self
     }
 

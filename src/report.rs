@@ -23,6 +23,7 @@
 use bytes::Bytes;
 
 use crate::http_date::HttpDate;
+use crate::key::ResourceKey;
 use crate::store::{Condition, Current, State, Version};
 
 /// What the request expects of the current version; in the request's extensions in handler mode.
@@ -101,6 +102,14 @@ pub enum Report {
         /// The current representation, read in one go with its version.
         current: Option<Representation>,
     },
+    /// It created another resource than the one that the request was sent to: a `POST` to a
+    /// collection. The answer gets the tag of the new one.
+    Created {
+        /// The key that requests for the new resource will have.
+        key: ResourceKey,
+        /// Its first version.
+        current: Current,
+    },
     /// It deleted the resource.
     Deleted,
     /// It read this version, together with the representation that it answers with.
@@ -125,6 +134,22 @@ pub enum Report {
 /// [RFC 9110, section 9.3.4]: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.4
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Untagged;
+
+/// In the extensions of an answer whose tag is made of its bytes, as that of a
+/// `DigestLayer` (feature `digest`) is: what a proxy makes of such a tag never names the same bytes, so
+/// [`Policy::tolerant`](crate::Policy::tolerant) does not apply to it.
+///
+/// ```
+/// use http::{Response, header::ETAG};
+/// use tower_conditional::report::ByteTag;
+///
+/// let mut response = Response::new("abc");
+/// response.headers_mut().insert(ETAG, "\"ba7816bf\"".parse()?);
+/// response.extensions_mut().insert(ByteTag);
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteTag;
 
 /// A representation and the version that it was read together with.
 ///

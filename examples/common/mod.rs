@@ -6,9 +6,11 @@
 #![allow(dead_code, reason = "each example needs its own part of this")]
 
 pub(crate) mod database;
+pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod problems;
+pub(crate) mod refused;
 pub(crate) mod serve;
 pub(crate) mod upload;
 

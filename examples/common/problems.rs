@@ -25,6 +25,7 @@ impl Failure {
 
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not Found")
+            .detail("There is nothing by that name.")
     }
 }
 
@@ -76,4 +77,5 @@ pub(crate) async fn method_not_allowed() -> Failure {
         "method-not-allowed",
         "Method Not Allowed",
     )
+    .detail("The field Allow has the methods that this resource knows.")
 }

@@ -21,7 +21,7 @@ use super::claims::Claims;
 use super::exchange::Exchange;
 use super::reader::Reader;
 use super::refuse::Stop;
-use super::respond::{add_validators, kept_fields};
+use super::respond::kept_fields;
 use super::settling::Settling;
 use super::upload::{Unread, read_body};
 use crate::decision::Decision;
@@ -219,7 +219,7 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
     let outcome = match &report {
         Some(Report::Conflict { .. } | Report::Unchanged) => Outcome::Unchanged,
         Some(Report::Deleted) => Outcome::Deleted,
-        Some(Report::Wrote(_)) => Outcome::Written,
+        Some(Report::Created { .. } | Report::Wrote(_)) => Outcome::Written,
         Some(Report::Read(_)) | None => exchange.policy.outcome_of(&exchange.method, &head),
     };
     if report.is_none() && exchange.policy.is_unfinished(&head) {
@@ -246,6 +246,9 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
     match (report, settled) {
         (Some(Report::Conflict { current }), _) => return Ended::Conflict(current),
         (_, Some(Settled::Fenced(_))) if success => return Ended::Unknown,
+        (Some(Report::Created { key, current }), _) => {
+            exchange.stamp_created(&mut response, key, &current);
+        }
         // The handler knows the version that it made better than any store beside its data.
         (Some(Report::Wrote(current)), _) => exchange.stamp_write(&mut response, &current),
         (_, Some(Settled::Done(State::Present(current))))
@@ -269,11 +272,12 @@ fn settle_at_body_end<R>(
     body: R,
 ) -> Response<ResponseBody<R>> {
     let stamps = exchange.is_stamped(&head) && !creates_another(exchange, &head);
+    let stamper = exchange.clone();
     let stamp = move |settled: &Settled, trailers: &mut HeaderMap| {
         if let Settled::Done(State::Present(current)) = settled
             && stamps
         {
-            add_validators(trailers, current);
+            stamper.add_validators(trailers, current);
         }
     };
     let base = claims

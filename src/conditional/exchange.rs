@@ -16,6 +16,7 @@ use crate::key::ResourceKey;
 use crate::policy::{IfMatch, Policy};
 use crate::precondition::{ListMatch, Preconditions, TagField};
 use crate::store::{Condition, Current, State, Version};
+use crate::tags::Variant;
 
 #[derive(Clone)]
 pub(super) struct Exchange {
@@ -24,6 +25,8 @@ pub(super) struct Exchange {
     pub(super) key: ResourceKey,
     pub(super) method: Method,
     pub(super) access: Access,
+    /// Which representation it is about.
+    pub(super) variant: Variant,
     /// On whose behalf, for the observer.
     pub(super) actor: Option<Arc<str>>,
     /// Is this a write that only [`IfMatch::Warn`] lets through?
@@ -40,12 +43,14 @@ impl Exchange {
         access: Access,
         parts: &Parts,
     ) -> Self {
+        let variant = policy.tags.variant_of(parts);
         let mut exchange = Self {
             config: Arc::clone(config),
             policy,
             key,
             method: parts.method.clone(),
             access,
+            variant,
             actor: config.actor(parts),
             unprotected: false,
             waited: Duration::ZERO,
@@ -56,11 +61,13 @@ impl Exchange {
 
     /// Evaluates the conditions in `headers` against what the store says.
     pub(super) fn decide(&self, headers: &HeaderMap, state: &State) -> Decision {
-        let tag = state.current().and_then(tag_of);
+        let tag = state.current().and_then(|current| self.tag(current));
+        let synonyms = self.synonyms(headers, state.current());
         let validators = Validators {
             tag: tag.as_ref().map(EntityTag::borrow),
+            aliases: &synonyms.aliases,
+            alternates: &synonyms.alternates,
             last_modified: state.current().and_then(last_modified),
-            ..Validators::default()
         };
         self.decide_selected(
             headers,
@@ -72,8 +79,17 @@ impl Exchange {
         )
     }
 
+    fn decide_selected(&self, headers: &HeaderMap, selected: Selected<'_>) -> Decision {
+        self.decide_by(headers, selected, &self.rules())
+    }
+
     /// Evaluates the conditions in `headers` against a representation that is there.
-    pub(super) fn decide_selected(&self, headers: &HeaderMap, selected: Selected<'_>) -> Decision {
+    pub(super) fn decide_by(
+        &self,
+        headers: &HeaderMap,
+        selected: Selected<'_>,
+        rules: &Rules,
+    ) -> Decision {
         let preconditions = Preconditions::from_headers(headers);
         if preconditions.is_empty() && self.access == Access::Read {
             return Decision::Forward { range: true };
@@ -81,8 +97,7 @@ impl Exchange {
         let now = preconditions
             .if_range()
             .and_then(|_| HttpDate::from_system_time(SystemTime::now()));
-        let rules = self.rules();
-        decide(self.access, &preconditions, selected, &rules, now)
+        decide(self.access, &preconditions, selected, rules, now)
     }
 
     pub(super) fn rules(&self) -> Rules {
@@ -117,10 +132,10 @@ impl Exchange {
         let mut versions = Vec::new();
         let scanned = self.scan(&field, |tag| {
             if !tag.is_weak() {
-                versions.push(version_of(tag));
+                versions.extend(self.version_of(tag));
             }
             if tolerant {
-                versions.push(version_of(tag.without_proxy_marks()));
+                versions.extend(self.version_of(tag.without_proxy_marks()));
             }
         });
         match scanned {
@@ -136,8 +151,15 @@ impl Exchange {
         let Some(field) = Preconditions::from_headers(headers).if_none_match() else {
             return Condition::Unconditional;
         };
+        let tolerant = self.rules().tolerant;
         let mut versions = Vec::new();
-        match self.scan(&field, |tag| versions.push(version_of(tag))) {
+        let scanned = self.scan(&field, |tag| {
+            versions.extend(self.version_of_own(tag));
+            if tolerant {
+                versions.extend(self.version_of_own(tag.without_proxy_marks()));
+            }
+        });
+        match scanned {
             Some(ListMatch::Any) => Condition::Absent,
             Some(ListMatch::Tags(_)) => Condition::NoneOf(versions),
             None => Condition::Unconditional,
@@ -158,24 +180,74 @@ impl Exchange {
     }
 }
 
-/// The entity-tag of a representation, if it has a version to make one of.
-pub(super) fn tag_of(current: &Current) -> Option<EntityTag> {
-    let version = current.version.as_ref()?;
-    Some(EntityTag::of_version(version.as_bytes(), current.weak))
-}
+impl Exchange {
+    /// The entity-tag of the representation that this request is about, if it has a version to
+    /// make one of.
+    pub(super) fn tag(&self, current: &Current) -> Option<EntityTag> {
+        self.policy.tags.tag(&self.key, current, &self.variant)
+    }
 
-/// The other way round.
-pub(super) fn current_of(tag: EntityTagRef<'_>) -> Current {
-    let current = Current::new(version_of(tag));
-    if tag.is_weak() {
-        current.weak()
-    } else {
-        current
+    /// The other way round; of any representation.
+    pub(super) fn current_of(&self, tag: EntityTagRef<'_>) -> Option<Current> {
+        let current = Current::new(self.version_of(tag)?);
+        Some(match tag.is_weak() {
+            true => current.weak(),
+            false => current,
+        })
+    }
+
+    fn version_of(&self, tag: EntityTagRef<'_>) -> Option<Version> {
+        let (version, _) = self.policy.tags.named(&self.key, tag)?;
+        Some(version)
+    }
+
+    /// The version that `tag` names, if it is one of the representation that this request is about.
+    fn version_of_own(&self, tag: EntityTagRef<'_>) -> Option<Version> {
+        let (version, variant) = self.policy.tags.named(&self.key, tag)?;
+        (variant == self.variant).then_some(version)
+    }
+
+    /// The tags in a request that name `current` otherwise than its own tag does.
+    pub(super) fn synonyms(&self, headers: &HeaderMap, current: Option<&Current>) -> Synonyms {
+        let mut synonyms = Synonyms::default();
+        let version = current.filter(|current| !current.weak);
+        let version = version.and_then(|current| current.version.as_ref());
+        let Some(version) = version.filter(|_| !self.policy.tags.is_one_to_one()) else {
+            return synonyms;
+        };
+        let tolerant = self.rules().tolerant;
+        let mut sort = |tag: EntityTagRef<'_>| {
+            let named = self.policy.tags.named(&self.key, tag);
+            let Some((_, variant)) = named.filter(|(named, _)| named == version) else {
+                return;
+            };
+            let kind = match variant == self.variant {
+                true => &mut synonyms.aliases,
+                false => &mut synonyms.alternates,
+            };
+            kind.push(EntityTag::of_version(tag.opaque(), false));
+        };
+        let preconditions = Preconditions::from_headers(headers);
+        let fields = [preconditions.if_match(), preconditions.if_none_match()];
+        for field in fields.into_iter().flatten() {
+            self.scan(&field, |tag| {
+                sort(tag);
+                if tolerant {
+                    sort(tag.without_proxy_marks());
+                }
+            });
+        }
+        synonyms
     }
 }
 
-fn version_of(tag: EntityTagRef<'_>) -> Version {
-    Version::from_opaque(&[tag.opaque()])
+/// Other spellings of one version, as far as a request uses them.
+#[derive(Default)]
+pub(super) struct Synonyms {
+    /// Of the same representation.
+    pub(super) aliases: Vec<EntityTag>,
+    /// Of others.
+    pub(super) alternates: Vec<EntityTag>,
 }
 
 pub(super) fn last_modified(current: &Current) -> Option<HttpDate> {

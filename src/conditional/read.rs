@@ -9,13 +9,13 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::exchange::Exchange;
-use super::respond::{add_validators, kept_fields, own_tag};
+use super::respond::{kept_fields, own_tag};
 use crate::decision::{Decision, Selected, Validators};
 use crate::entity_tag::EntityTag;
 use crate::http_date::HttpDate;
 use crate::policy::Reads;
 use crate::precondition::Preconditions;
-use crate::report::{Report, Untagged};
+use crate::report::{ByteTag, Report, Untagged};
 use crate::store::{Answer, Current, Snapshot, State, StoreError, Version};
 
 /// What the store said of a resource, if it was asked.
@@ -114,13 +114,14 @@ impl Reading {
         if response.extensions().get::<Untagged>().is_none()
             && let Some(current) = &current
         {
-            add_validators(response.headers_mut(), current);
+            self.exchange
+                .add_validators(response.headers_mut(), current);
         }
         self.exchange.add_read_headers(response.headers_mut());
         if response.status() == StatusCode::OK
             && !Preconditions::from_headers(&self.kept).is_empty()
         {
-            return self.evaluate_again(response);
+            return self.evaluate_again(response, current.as_ref());
         }
         let version = current
             .as_ref()
@@ -146,18 +147,26 @@ impl Reading {
     }
 
     /// The handler's answer shows validators that nobody knew before it ran.
-    fn evaluate_again<B>(self, response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+    fn evaluate_again<B>(
+        self,
+        response: Response<ResponseBody<B>>,
+        current: Option<&Current>,
+    ) -> Response<ResponseBody<B>> {
         let tag = own_tag(response.headers());
         let last_modified = response
             .headers()
             .get(LAST_MODIFIED)
             .and_then(|value| HttpDate::parse(value.as_bytes()));
+        let synonyms = self.exchange.synonyms(&self.kept, current);
         let selected = Selected::Present(Validators {
             tag: tag.as_ref().map(EntityTag::borrow),
+            aliases: &synonyms.aliases,
+            alternates: &synonyms.alternates,
             last_modified,
-            ..Validators::default()
         });
-        match self.exchange.decide_selected(&self.kept, selected) {
+        let mut rules = self.exchange.rules();
+        rules.tolerant &= response.extensions().get::<ByteTag>().is_none();
+        match self.exchange.decide_by(&self.kept, selected, &rules) {
             Decision::Reuse => {
                 let response = Exchange::strip_to_not_modified(response);
                 self.exchange.tell(&response, self.base(), None);

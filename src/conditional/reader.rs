@@ -18,9 +18,9 @@ use http_body::Body;
 use http_body_util::Collected;
 use tower_service::Service;
 
-use super::exchange::current_of;
 use super::respond::own_tag;
 use super::upload::{Unread, read_body};
+use crate::entity_tag::EntityTag;
 use crate::report::Report;
 use crate::store::Current;
 
@@ -132,8 +132,10 @@ impl Reader {
 /// What a [`Reader`] found.
 pub(super) struct ReadBack {
     pub(super) status: StatusCode,
-    /// Its version, if the answer itself says so.
+    /// Its version, if the handler reports it.
     pub(super) current: Option<Current>,
+    /// The tag that the answer itself carries.
+    pub(super) tag: Option<EntityTag>,
     /// Its JSON.
     pub(super) body: Option<Bytes>,
     /// Is there some, too long to be read?
@@ -142,14 +144,14 @@ pub(super) struct ReadBack {
 
 impl ReadBack {
     fn new(mut head: http::response::Parts, body: Result<Bytes, Unread>) -> Self {
-        let reported = match head.extensions.remove::<Report>() {
+        let current = match head.extensions.remove::<Report>() {
             Some(Report::Read(current) | Report::Wrote(current)) => Some(current),
             _ => None,
         };
-        let stamped = || own_tag(&head.headers).map(|tag| current_of(tag.borrow()));
         Self {
             status: head.status,
-            current: reported.or_else(stamped),
+            current,
+            tag: own_tag(&head.headers),
             is_too_long: matches!(body, Err(Unread::TooLong)),
             body: body.ok(),
         }

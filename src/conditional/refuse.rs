@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
-use super::exchange::{Exchange, tag_of};
+use super::exchange::Exchange;
 use crate::decision::{Decision, ListField, Refusal};
 use crate::policy::{ConflictStatus, CurrentResource, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
@@ -206,7 +206,7 @@ impl Exchange {
         // here would only invite a retry without a look at what is there.
         let compared = !matches!(refusal, Refusal::Malformed { .. } | Refusal::Missing);
         let mut response = self.answer(headers, problem, base);
-        if compared && let Some(tag) = current.and_then(tag_of) {
+        if compared && let Some(tag) = current.and_then(|current| self.tag(current)) {
             response.headers_mut().insert(ETAG, tag.to_header_value());
         }
         if let Some(path) = elsewhere {
@@ -237,12 +237,15 @@ impl Exchange {
             }
             Refusal::IfMatch => {
                 let sent = preconditions.if_match().map(|field| spelled(&field));
-                self.stale().with_detail(stale_detail(sent, state))
+                // As the tag has it: where tags are opaque, versions are nobody's business.
+                let current = state.and_then(State::current).and_then(|it| self.tag(it));
+                let current = current.map(|tag| String::from_utf8_lossy(tag.opaque()).into_owned());
+                self.stale().with_detail(stale_detail(sent, state, current))
             }
             Refusal::NotFound => {
                 let sent = preconditions.if_match().map(|field| spelled(&field));
                 Problem::of(Reason::NotFound, StatusCode::NOT_FOUND)
-                    .with_detail(stale_detail(sent, state))
+                    .with_detail(stale_detail(sent, state, None))
             }
             Refusal::IfUnmodifiedSince => self
                 .stale()
@@ -294,7 +297,8 @@ impl Exchange {
                 return Some(Shown::Elsewhere);
             }
             let body = found.body?;
-            if let Some(current) = found.current {
+            let stamped = || self.current_of(found.tag.as_ref()?.borrow());
+            if let Some(current) = found.current.or_else(stamped) {
                 return self.shown(current, body);
             }
             // The answer does not say which version it is: it is the one that there was before it
@@ -352,17 +356,16 @@ fn spelled(field: &TagField<'_>) -> String {
     tags.join(", ")
 }
 
-fn stale_detail(sent: Option<String>, state: Option<&State>) -> String {
+fn stale_detail(sent: Option<String>, state: Option<&State>, current: Option<String>) -> String {
     let sent = sent.filter(|sent| !sent.is_empty());
     let subject = match sent.as_deref() {
         Some("*") => "If-Match *".to_owned(),
         Some(version) => format!("If-Match version {version}"),
         None => "If-Match".to_owned(),
     };
-    let version = |current: &Current| current.version.as_ref().map(ToString::to_string);
     match state {
         Some(State::Absent) => format!("{subject} does not match: the resource does not exist."),
-        Some(State::Present(current) | State::Unseen(current)) => match version(current) {
+        Some(State::Present(_) | State::Unseen(_)) => match current {
             Some(version) => format!("{subject} does not match current version {version}."),
             None => format!("{subject} does not match: the current representation has no version."),
         },

@@ -105,6 +105,10 @@ impl Reporting {
                 self.exchange.stamp_write(&mut response, &current);
                 current.version
             }
+            Some(Report::Created { key, current }) => {
+                self.exchange.stamp_created(&mut response, key, &current);
+                current.version
+            }
             Some(Report::Deleted | Report::Unchanged) => None,
             // Success without a word: whatever was compared, the client could not build on it.
             Some(Report::Read(_)) | None if ran(response.status()) => {

@@ -9,8 +9,9 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
-use super::exchange::{Exchange, last_modified, tag_of};
+use super::exchange::{Exchange, last_modified};
 use crate::entity_tag::EntityTag;
+use crate::key::ResourceKey;
 use crate::observe::Event;
 use crate::policy::BusyStatus;
 use crate::problem::{MissingIfMatch, Problem, Reason};
@@ -27,7 +28,7 @@ impl Exchange {
     pub(super) fn not_modified<B>(&self, current: &Current) -> Response<ResponseBody<B>> {
         let mut response = Response::new(ResponseBody::no_content());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        add_validators(response.headers_mut(), current);
+        self.add_validators(response.headers_mut(), current);
         self.add_read_headers(response.headers_mut());
         response.extensions_mut().insert(Reason::NotModified);
         self.tell(&response, current.version.as_ref(), None);
@@ -167,8 +168,22 @@ impl Exchange {
     /// Stamps a successful write with the version that it made.
     pub(super) fn stamp_write<B>(&self, response: &mut Response<B>, current: &Current) {
         if self.is_stamped(response) {
-            add_validators(response.headers_mut(), current);
+            self.add_validators(response.headers_mut(), current);
         }
+    }
+
+    /// Stamps the answer to a `POST` with the version of the resource that it created.
+    pub(super) fn stamp_created<B>(
+        &self,
+        response: &mut Response<B>,
+        key: ResourceKey,
+        current: &Current,
+    ) {
+        let created = Self {
+            key,
+            ..self.clone()
+        };
+        created.stamp_write(response, current);
     }
 
     /// Does the answer to this write speak of the resource as it is now?
@@ -178,6 +193,20 @@ impl Exchange {
             && status != StatusCode::ACCEPTED
             && !self.policy.deletes(&self.method)
             && response.extensions().get::<Untagged>().is_none()
+    }
+
+    /// Adds the validators of `current`, but for those that are there.
+    pub(super) fn add_validators(&self, headers: &mut HeaderMap, current: &Current) {
+        if !headers.contains_key(ETAG)
+            && let Some(tag) = self.tag(current)
+        {
+            headers.insert(ETAG, tag.to_header_value());
+        }
+        if let Some(date) = last_modified(current)
+            && !headers.contains_key(LAST_MODIFIED)
+        {
+            headers.insert(LAST_MODIFIED, date.to_header_value());
+        }
     }
 
     /// Adds the policy's fields where the handler has set none of that name.
@@ -198,20 +227,6 @@ impl Exchange {
         if self.unprotected {
             response.extensions_mut().insert(MissingIfMatch);
         }
-    }
-}
-
-/// Adds the validators of `current`, but for those that are there.
-pub(super) fn add_validators(headers: &mut HeaderMap, current: &Current) {
-    if let Some(tag) = tag_of(current)
-        && !headers.contains_key(ETAG)
-    {
-        headers.insert(ETAG, tag.to_header_value());
-    }
-    if let Some(date) = last_modified(current)
-        && !headers.contains_key(LAST_MODIFIED)
-    {
-        headers.insert(LAST_MODIFIED, date.to_header_value());
     }
 }
 

@@ -1,13 +1,16 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
+mod accounts;
 mod answers;
 mod cancellation;
+mod digest;
 mod history;
 mod idempotency;
 mod idempotency_contract;
 mod lease_bound;
 mod memory_queue;
 mod memory_store;
+mod merge;
 mod one_winner;
 mod oracle;
 mod orders;
@@ -17,6 +20,7 @@ mod queued_store;
 mod readiness;
 mod readme;
 mod reads;
+mod records;
 mod redis;
 mod sequence;
 mod sql;
@@ -25,6 +29,7 @@ mod store_contract;
 mod store_failure;
 mod streams;
 mod support;
+mod tags;
 mod toy_store;
 mod wire_http1;
 mod wire_http2;

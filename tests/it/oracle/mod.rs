@@ -200,6 +200,7 @@ impl Owned {
 
     fn validators(&self) -> Validators<'_> {
         Validators {
+            aliases: &[],
             tag: self.tag.as_ref().map(EntityTag::borrow),
             alternates: &self.alternates,
             last_modified: self.modified,

@@ -1,0 +1,5 @@
+//! Digests: of the bytes that are sent, or none at all.
+
+mod canonical;
+mod compression;
+mod layer;
