@@ -20,7 +20,9 @@ use crate::store::{ClaimStore, VersionStore};
 /// which does it in its own database, and takes care of everything around it.
 ///
 /// Put it inside authentication and routing, on routes whose representation changes only through
-/// writes to the same path.
+/// writes to the same path. In axum that is `MethodRouter::route_layer`: all other layers of axum
+/// also stand around its own 405 and 404, so that a write without `If-Match` by a method that the
+/// route does not know, or to a path that nobody knows, would be refused for want of `If-Match`.
 ///
 /// ```
 /// use tower::{Layer, service_fn};
