@@ -215,17 +215,21 @@ pub(super) fn route() -> impl Strategy<Value = Route> {
         6 => Just((8_192, 2_048)),
         1 => (0..20_usize, 0..4_usize),
     ];
-    (any::<[bool; 4]>(), limits).prop_map(|(choices, (most_bytes, most_tags))| {
-        let [required, malformed_is_bad_request, creates, tolerant] = choices;
-        Route {
-            required,
-            malformed_is_bad_request,
-            creates,
-            tolerant,
-            most_bytes,
-            most_tags,
-        }
-    })
+    let existence = option::weighted(0.3, any::<bool>());
+    (any::<[bool; 4]>(), existence, limits).prop_map(
+        |(choices, existence, (most_bytes, most_tags))| {
+            let [required, malformed_is_bad_request, creates, tolerant] = choices;
+            Route {
+                required,
+                malformed_is_bad_request,
+                creates,
+                tolerant,
+                existence,
+                most_bytes,
+                most_tags,
+            }
+        },
+    )
 }
 
 pub(super) fn now() -> impl Strategy<Value = Option<u64>> {

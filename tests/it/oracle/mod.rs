@@ -51,9 +51,9 @@ fn the_decision_is_what_a_literal_reading_of_section_13_gives() {
             Ok(())
         })
         .unwrap();
-    // Two forwards, five refusals (one of them by either malformed field), 304 and a probe.
+    // Two forwards, seven refusals (one of them by either malformed field), 304 and a probe.
     let seen = seen.into_inner();
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(seen.len(), 12, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 10), "{seen:?}");
 }
 
@@ -74,6 +74,7 @@ fn cases_that_were_wrong_once_stay_right() {
         malformed_is_bad_request: true,
         creates: false,
         tolerant: false,
+        existence: None,
         most_bytes: 8_192,
         most_tags: 2_048,
     };
@@ -136,7 +137,8 @@ proptest! {
             &rules(&route),
         );
         let looked = naive::answer(&request, &resource, &route, None);
-        if matches!(resource, Resource::Absent) && !route.creates {
+        let wanted = route.existence == Some(true);
+        if matches!(resource, Resource::Absent) && (wanted || !route.creates) {
             prop_assert!(!matches!(looked, Answer::Missing));
         } else {
             prop_assert_eq!(unseen.is_some(), looked == Answer::Missing);
@@ -176,6 +178,8 @@ fn real_answer(request: &Request, resource: &Resource, route: &Route, now: Optio
             ListField::IfNoneMatch => "if-none-match",
         }),
         Decision::Refuse(Refusal::Missing) => Answer::Missing,
+        Decision::Refuse(Refusal::AlreadySet) => Answer::Refuse("already-set"),
+        Decision::Refuse(Refusal::NotSet) => Answer::Refuse("not-set"),
         Decision::Refuse(other) => panic!("a refusal that the oracle does not know: {other:?}"),
     }
 }
@@ -228,7 +232,7 @@ fn headers(request: &Request) -> HeaderMap {
 
 fn rules(route: &Route) -> Rules {
     Rules {
-        existence: None,
+        existence: route.existence,
         required: route.required,
         malformed_is_bad_request: route.malformed_is_bad_request,
         creates: route.creates,
