@@ -22,8 +22,8 @@ use tower::util::BoxCloneService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_conditional::store::{ClaimOptions, Claimed, Condition, Intent, Outcome};
 use tower_conditional::{
-    ClaimStore, ConditionalLayer, MemoryStore, Policy, RequestBody, ResourceKey, ResponseBody,
-    Runtime,
+    ClaimStore, ConditionalLayer, MemoryStore, Policy, Reader, RequestBody, ResourceKey,
+    ResponseBody, Runtime,
 };
 
 use crate::history::leases::LeaseStore;
@@ -104,6 +104,19 @@ impl World {
             Runs::Detached => runtime,
             Runs::Inline => runtime.without_executor(),
         };
+        let read = Arc::clone(&content);
+        // Whether a resource exists that the store has not heard of yet.
+        let reader = Reader::new(service_fn(move |_: Request<String>| {
+            let found = read.lock().expect("no panic").is_some();
+            let mut response = Response::new(String::new());
+            if !found {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            async move {
+                pause().await;
+                Ok::<_, Infallible>(response)
+            }
+        }));
         let within = Arc::clone(&content);
         let handler = service_fn(move |request: Request<RequestBody<Content>>| {
             let content = Arc::clone(&within);
@@ -111,6 +124,7 @@ impl World {
         });
         let service = ConditionalLayer::with_runtime(Arc::clone(&store), runtime)
             .policy(Policy::rfc9110().lease(LEASE))
+            .reader(reader)
             .layer(handler);
         Self {
             service: BoxCloneService::new(service),

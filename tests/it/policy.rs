@@ -274,7 +274,7 @@ async fn every_cell_that_needs_no_look_at_the_resource_is_the_same_in_handler_mo
 }
 
 #[tokio::test]
-async fn every_cell_that_a_store_can_decide_is_the_same_in_handler_mode_with_existence_first() {
+async fn every_cell_that_needs_no_comparing_is_the_same_in_handler_mode_with_existence_first() {
     for cell in cells() {
         if !cell.existence_first {
             continue;
@@ -286,7 +286,9 @@ async fn every_cell_that_a_store_can_decide_is_the_same_in_handler_mode_with_exi
         let write = request(cell.method, PATH, cell.headers(), "new");
         let seen = ask(&layer, &site, write).await;
         let expected = cell.expected();
-        if expected.reason.is_some() {
+        // Comparing is the handler's: it alone can show what is current in that moment.
+        let compares = !matches!(cell.sent, Sent::Malformed | Sent::Nothing);
+        if expected.reason.is_some() && !compares {
             assert_refused(&seen, &expected, &row);
             assert_eq!(seen.etag(), expected.tag, "{row}");
             assert!(site.calls().is_empty(), "the handler ran: {row}");
