@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ResponseBody;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, current_of};
 use super::respond::{add_validators, kept_fields, own_tag};
 use crate::decision::{Decision, Selected, Validators};
 use crate::entity_tag::EntityTag;
@@ -152,6 +152,10 @@ impl Reading {
             .headers()
             .get(LAST_MODIFIED)
             .and_then(|value| HttpDate::parse(value.as_bytes()));
+        // Of the bytes that are here, and not of what the store believed before.
+        let shown = tag.as_ref().map(|tag| current_of(tag.borrow()));
+        let version = shown.as_ref().and_then(|shown| shown.version.as_ref());
+        let version = version.or(self.base());
         let selected = Selected::Present(Validators {
             tag: tag.as_ref().map(EntityTag::borrow),
             last_modified,
@@ -160,15 +164,15 @@ impl Reading {
         match self.exchange.decide_selected(&self.kept, selected) {
             Decision::Reuse => {
                 let response = Exchange::strip_to_not_modified(response);
-                self.exchange.tell(&response, self.base(), None);
+                self.exchange.tell(&response, version, None);
                 response
             }
             Decision::Refuse(refusal) => {
-                let state = self.before.as_ref();
-                self.exchange.refuse(&self.kept, refusal, state)
+                let state = shown.clone().map(State::Present);
+                self.exchange.refuse(&self.kept, refusal, state.as_ref())
             }
             Decision::Forward { .. } | Decision::Probe => {
-                self.exchange.tell(&response, self.base(), None);
+                self.exchange.tell(&response, version, None);
                 response
             }
         }
