@@ -7,6 +7,7 @@ use futures_core::future::BoxFuture;
 use http::header::{CONTENT_LOCATION, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
+use serde_json::Value;
 
 use super::body::ResponseBody;
 use super::exchange::{Exchange, tag_of};
@@ -58,7 +59,7 @@ impl Exchange {
         let (exchange, parts) = (self.clone(), parts.clone());
         Err(Box::pin(async move {
             let shown = exchange.read_back(&parts).await;
-            exchange.refuse_showing(&parts, refusal, state.as_ref(), shown)
+            exchange.refuse_showing(&parts.headers, refusal, state.as_ref(), shown)
         }))
     }
 
@@ -84,39 +85,44 @@ impl Exchange {
     where
         B: Send + 'static,
     {
-        let refusal = self.late_refusal(kept, current.as_ref());
-        match (current, parts) {
-            (Some(current), _) if self.contradicts(kept, &current) => {
-                Ok(self.refuse(kept, refusal, None))
-            }
-            (Some(current), _) if self.policy.current_resource != CurrentResource::Omit => {
-                let (current, body) = current.into_parts();
-                let state = State::Present(current.clone());
-                let shown = self.shown(current, body);
-                let path = parts.map(|parts| parts.uri.path());
-                Ok(self.refuse_with(kept, refusal, Some(&state), shown, path))
-            }
-            (Some(current), _) => {
-                let state = State::Present(current.current().clone());
-                Ok(self.refuse(kept, refusal, Some(&state)))
-            }
-            (None, Some(parts)) => self.stop(parts, Stop::Refuse(refusal, None)),
-            (None, None) => Ok(self.refuse(kept, refusal, None)),
+        let Some(current) = current else {
+            let refusal = self.late_refusal(kept, None);
+            return match parts {
+                Some(parts) => self.stop(parts, Stop::Refuse(refusal, None)),
+                None => Ok(self.refuse(kept, refusal, None)),
+            };
+        };
+        let (current, body) = current.into_parts();
+        let refusal = self.late_refusal(kept, Some(&current));
+        if !self.follows(kept, refusal, &current) {
+            return Ok(self.refuse(kept, refusal, None));
+        }
+        let shown = match self.policy.current_resource {
+            CurrentResource::Omit => None,
+            CurrentResource::Read | CurrentResource::Reported => self.shown(current.clone(), body),
+        };
+        Ok(self.refuse_showing(kept, refusal, Some(&State::Present(current)), shown))
+    }
+
+    /// Is `refusal` the answer in view of `current` too? If not, that is not the whole story, and
+    /// the answer would read "5 does not match 5".
+    fn follows(&self, headers: &HeaderMap, refusal: Refusal, current: &Current) -> bool {
+        if let Decision::Refuse(now) = self.decide(headers, &State::Present(current.clone())) {
+            return now == refusal;
+        }
+        match refusal {
+            // The client named no version; it is the handler's own business what was in the way.
+            Refusal::IfMatch => Preconditions::from_headers(headers).if_match().is_none(),
+            // Nobody says when this one was modified.
+            Refusal::IfUnmodifiedSince => current.last_modified.is_none(),
+            _ => false,
         }
     }
 
-    /// Does what the handler calls current meet every condition? Then it is not the whole story,
-    /// and the answer would read "5 does not match 5".
-    fn contradicts(&self, kept: &HeaderMap, current: &Representation) -> bool {
-        let state = State::Present(current.current().clone());
-        let sent = !Preconditions::from_headers(kept).is_empty();
-        sent && !matches!(self.decide(kept, &state), Decision::Refuse(_))
-    }
-
     /// Which condition a handler must have found false.
-    fn late_refusal(&self, kept: &HeaderMap, current: Option<&Representation>) -> Refusal {
+    fn late_refusal(&self, kept: &HeaderMap, current: Option<&Current>) -> Refusal {
         if let Some(current) = current {
-            let state = State::Present(current.current().clone());
+            let state = State::Present(current.clone());
             if let Decision::Refuse(refusal) = self.decide(kept, &state) {
                 return refusal;
             }
@@ -161,28 +167,20 @@ impl Exchange {
         refusal: Refusal,
         state: Option<&State>,
     ) -> Response<ResponseBody<B>> {
-        self.refuse_with(headers, refusal, state, None, None)
+        self.refuse_showing(headers, refusal, state, None)
     }
 
     fn refuse_showing<B>(
-        &self,
-        parts: &Parts,
-        refusal: Refusal,
-        state: Option<&State>,
-        shown: Option<Shown>,
-    ) -> Response<ResponseBody<B>> {
-        let path = Some(parts.uri.path());
-        self.refuse_with(&parts.headers, refusal, state, shown, path)
-    }
-
-    fn refuse_with<B>(
         &self,
         headers: &HeaderMap,
         refusal: Refusal,
         state: Option<&State>,
         shown: Option<Shown>,
-        path: Option<&str>,
     ) -> Response<ResponseBody<B>> {
+        let shown = shown.filter(|shown| match shown {
+            Shown::Whole(current, _) => self.follows(headers, refusal, current),
+            Shown::Elsewhere => true,
+        });
         // What is shown is newer than what was decided on, and speaks for itself.
         let newer = match &shown {
             Some(Shown::Whole(current, _)) => Some(State::Present(current.clone())),
@@ -196,7 +194,7 @@ impl Exchange {
                 problem = problem.with_member("currentResource", body);
             }
             Some(Shown::Elsewhere) => {
-                elsewhere = path.and_then(|path| HeaderValue::try_from(path).ok());
+                elsewhere = HeaderValue::try_from(self.uri.path()).ok();
             }
             None => {}
         }
@@ -236,8 +234,15 @@ impl Exchange {
                 }
             }
             Refusal::IfMatch => {
-                let sent = preconditions.if_match().map(|field| spelled(&field));
-                self.stale().with_detail(stale_detail(sent, state))
+                let limits = self.policy.rules(&self.method).limits;
+                let detail = match preconditions.if_match() {
+                    None => "The resource was changed by another request.".to_owned(),
+                    Some(field) => match field.scan(limits, |_| false) {
+                        Ok(_) => stale_detail(&spelled(&field), state),
+                        Err(error) => format!("If-Match is false: it cannot be read: {error}."),
+                    },
+                };
+                self.stale().with_detail(detail)
             }
             Refusal::IfUnmodifiedSince => self
                 .stale()
@@ -289,6 +294,8 @@ impl Exchange {
                 return Some(Shown::Elsewhere);
             }
             let body = found.body?;
+            // Unlike a handler, whose JSON is its own affair, a reader may be anything.
+            serde_json::from_slice::<Value>(&body).ok()?;
             if let Some(current) = found.current {
                 return self.shown(current, body);
             }
@@ -326,7 +333,7 @@ fn title_of(type_name: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The versions that the client sent, as it spelled them.
+/// The versions that the client sent, the first of them if they are many, as it spelled them.
 fn spelled(field: &TagField<'_>) -> String {
     if field.is_any() {
         return "*".to_owned();
@@ -347,14 +354,20 @@ fn spelled(field: &TagField<'_>) -> String {
     tags.join(", ")
 }
 
-fn stale_detail(sent: Option<String>, state: Option<&State>) -> String {
-    let sent = sent.filter(|sent| !sent.is_empty());
-    let subject = match sent.as_deref() {
-        Some("*") => "If-Match *".to_owned(),
-        Some(version) => format!("If-Match version {version}"),
-        None => "If-Match".to_owned(),
+fn stale_detail(sent: &str, state: Option<&State>) -> String {
+    let subject = match sent {
+        "*" => "If-Match *".to_owned(),
+        version => format!("If-Match version {version}"),
     };
-    let version = |current: &Current| current.version.as_ref().map(ToString::to_string);
+    // A weak version is told as what it is, or a strong one would seem not to match itself.
+    let version = |current: &Current| {
+        let version = current.version.as_ref()?;
+        Some(if current.weak {
+            format!("W/\"{version}\"")
+        } else {
+            version.to_string()
+        })
+    };
     match state {
         Some(State::Absent) => format!("{subject} does not match: the resource does not exist."),
         Some(State::Present(current) | State::Unseen(current)) => match version(current) {
