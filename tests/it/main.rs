@@ -1,11 +1,14 @@
 //! Tests of the library as its users see it: one module for each behaviour.
 
 mod answers;
+mod body_end;
 mod cancellation;
+mod conflict_document;
 mod history;
 mod idempotency;
 mod memory_queue;
 mod memory_store;
+mod observer;
 mod one_winner;
 mod oracle;
 mod placement;
@@ -15,6 +18,8 @@ mod readme;
 mod reads;
 mod redis;
 mod sequence;
+mod set_once;
+mod several_keys;
 mod sql;
 mod stamping;
 mod store_contract;
