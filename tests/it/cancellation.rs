@@ -30,7 +30,7 @@ use crate::history::leases::LeaseStore;
 
 const PATH: &str = "/documents/1";
 /// Long enough for the steps of a cut, short enough to be waited for.
-const LEASE: Duration = Duration::from_millis(30);
+const LEASE: Duration = Duration::from_millis(100);
 /// Far more polls than any write needs.
 const MANY: usize = 200;
 const TOO_LONG: Duration = Duration::from_secs(20);

@@ -145,7 +145,7 @@ async fn what_is_in_doubt_and_may_have_applied_is_run_into_its_own_if_match() {
         }
         async { status(500) }
     });
-    let stale = service.send(patch("j", "\"long gone\"", "{}")).await;
+    let stale = service.send(patch("j", "\"long-gone\"", "{}")).await;
     let if_match = stale.field("etag").to_owned();
     assert_eq!(service.send(patch("k", &if_match, "{}")).await.status, 500);
     // It may have applied, so the version has moved: the client has to look, and is told so.
