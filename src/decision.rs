@@ -138,7 +138,8 @@ pub struct Rules {
     /// Do `W/"5"` and `"5-gzip"` name version 5 in `If-Match`?
     pub tolerant: bool,
     /// What the route itself wants of a write, whatever its conditions: that there is (`true`) or is
-    /// not (`false`) such a resource.
+    /// not (`false`) such a resource. What is missing is told before any condition, as a 404 is;
+    /// what is there already is told after them.
     pub existence: Option<bool>,
     /// How much of a list is read.
     pub limits: Limits,
@@ -237,7 +238,12 @@ pub fn decide(
         || preconditions
             .if_range()
             .is_none_or(|condition| if_range(condition, selected, now));
-    if is_missing(access, selected, rules) {
+    let is_absent = matches!(selected, Selected::Absent);
+    if access == Access::Write && is_absent && rules.existence == Some(true) {
+        return Decision::Refuse(Refusal::NotSet);
+    }
+    // The plain answer is 404, which comes before any condition.
+    if is_absent && (access == Access::Read || !rules.creates) {
         let refused = access == Access::Write
             && !rules.handler_compares
             && preconditions.if_match().is_some();
@@ -285,7 +291,6 @@ pub fn decide(
         match (rules.existence, selected) {
             (Some(_), Selected::Unseen(_)) => return Decision::Probe,
             (Some(false), Selected::Present(_)) => return Decision::Refuse(Refusal::AlreadySet),
-            (Some(true), Selected::Absent) => return Decision::Refuse(Refusal::NotSet),
             _ => {}
         }
     }
@@ -294,7 +299,7 @@ pub fn decide(
 
 /// The refusal that needs no look at the resource, if there is one: a required `If-Match` that is
 /// not there. It is [`decide`]'s answer for every state but a missing resource on a route that
-/// does not create.
+/// does not create, or is about one that is there.
 ///
 /// See [`decide`].
 #[must_use]
@@ -400,12 +405,6 @@ fn if_range(condition: IfRange<'_>, selected: Selected<'_>, now: Option<HttpDate
         }
         IfRange::Unreadable => false,
     }
-}
-
-/// A resource that is not there, and a method that would not create it: the plain answer is 404,
-/// which comes before any condition.
-const fn is_missing(access: Access, selected: Selected<'_>, rules: &Rules) -> bool {
-    matches!(selected, Selected::Absent) && (matches!(access, Access::Read) || !rules.creates)
 }
 
 /// `If-None-Match: *` is a precondition of its own, which no stale client can meet.

@@ -2,7 +2,9 @@
 //!
 //! An [`Observer`] hears of every request that the layer decided, after the fact: which resource,
 //! from which version to which, with what status and for what reason. It is called in the middle
-//! of answering, so it must not block. For an audit *trail*, write a row in the transaction of the
+//! of answering, so it must not block. What gets no answer is no event: a client that left before
+//! its write had its turn, a service that failed with an error of its own, a request that passes
+//! through. A write whose claims are settled at the end of the body is told then. For an audit *trail*, write a row in the transaction of the
 //! change itself: an observer hears nothing after a crash.
 //!
 //! ```

@@ -477,7 +477,9 @@ impl Policy {
     /// Defaults to [`SettleAt::ResponseHead`]: most handlers have written by the time that they
     /// answer. Say [`SettleAt::BodyEnd`] of one that goes on writing while its body streams; its
     /// resource stays claimed until then, and a client that leaves before the end leaves the write
-    /// in doubt.
+    /// in doubt. The body has to end before the [lease](Self::lease) does: whoever finds no `ETag`
+    /// in the trailers has to take the write for one in doubt. Answers that have no content, or
+    /// tell of no change, are settled at their head all the same.
     pub fn settle_at(mut self, at: SettleAt) -> Self {
         self.settle_at = at;
         self
@@ -520,7 +522,10 @@ impl Policy {
     }
 
     /// The resource of this route is set once: a write is 409 if it is there, with a problem type
-    /// that ends in `type_name`. Asks nothing of the request.
+    /// that ends in `type_name`. Asks nothing of the request: no method needs `If-Match` here. In
+    /// handler mode it is the handler that compares, as ever: it finds
+    /// [`Condition::Absent`](crate::store::Condition::Absent) in its
+    /// [`Expected`](crate::report::Expected), and reports a conflict.
     ///
     /// ```
     /// use tower_conditional::Policy;
@@ -539,7 +544,12 @@ impl Policy {
 
     /// The counterpart of [`set_once`](Self::set_once), for a `POST` that revokes: 409 with this
     /// problem type if the resource is not there; success has deleted it, and it can be set again,
-    /// with a version that it never had.
+    /// with a version that it never had. In handler mode the handler finds
+    /// [`Condition::Exists`](crate::store::Condition::Exists) in its
+    /// [`Expected`](crate::report::Expected).
+    ///
+    /// Where setting and revoking have two paths, both need the [key](crate::ConditionalLayer::key)
+    /// of the resource, and a [`Reader`](crate::Reader) has to answer for it at both.
     pub fn unset(mut self, type_name: impl Into<Arc<str>>) -> Self {
         self.existence = Some(Existence {
             wanted: true,
@@ -568,7 +578,8 @@ impl Policy {
     }
 
     /// Removes from a `currentResource` what this client may not see. One that is no JSON is left
-    /// out altogether.
+    /// out altogether. What is left is written anew: members in another order, numbers as
+    /// [`serde_json::Value`] has them.
     ///
     /// Defaults to none: then it goes out as it came, unparsed.
     pub fn redact(mut self, redact: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
@@ -626,8 +637,18 @@ impl Policy {
         self
     }
 
+    /// Nobody can have seen the version of what is set only once.
     pub(crate) fn if_match_of(&self, method: &Method) -> IfMatch {
+        if self.sets_once() {
+            return IfMatch::Optional;
+        }
         *self.if_match.of(method)
+    }
+
+    /// Is success here the beginning of the resource itself?
+    pub(crate) fn sets_once(&self) -> bool {
+        let existence = self.existence.as_ref();
+        existence.is_some_and(|existence| !existence.wanted)
     }
 
     pub(crate) fn rules(&self, method: &Method, handler_compares: bool) -> Rules {

@@ -26,6 +26,11 @@
 //! | [`Reason::ResultNotStored`] | 409 | `result-not-stored` |
 //! | [`Reason::EarlierOutcomeUnknown`] | 409 | `outcome-unknown` |
 //!
+//! Whether an unseen resource exists is asked of the [`Reader`](crate::Reader). One that fails (an
+//! error, 5xx, 408, 429) may do better the next time: 503, as if it were the store. Without a
+//! reader, or with one whose answer says nothing (401, 403, a redirection), no second try can help,
+//! and only whoever runs the service can: 500.
+//!
 //! The reason also rides in the response's extensions, for outer layers that count, log or answer
 //! differently:
 //!
@@ -66,7 +71,7 @@ pub enum Reason {
     /// The request was made before under its idempotency key, and nobody knows with what effect.
     EarlierOutcomeUnknown,
     /// The conditions depend on whether the resource exists, the store was never told, and there is
-    /// no [`Reader`](crate::Reader) that knows.
+    /// no [`Reader`](crate::Reader), or none that says.
     ExistenceUnknown,
     /// `If-None-Match` names what is there.
     Exists,
@@ -101,7 +106,7 @@ pub enum Reason {
     ResultNotStored,
     /// The client's version is not current.
     Stale,
-    /// The store did not answer.
+    /// The store did not answer, or the reader that was asked in its place.
     StoreUnavailable,
 }
 

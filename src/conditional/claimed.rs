@@ -7,12 +7,12 @@
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, ETAG, HeaderValue, TRAILER};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
@@ -28,7 +28,7 @@ use crate::decision::Decision;
 use crate::policy::{RequestBodies, SettleAt};
 use crate::report::{Report, Representation};
 use crate::runtime::{Client, unless};
-use crate::store::{ClaimStore, Outcome, Settled, Snapshot, State};
+use crate::store::{ClaimStore, Current, Intent, Outcome, Settled, Snapshot, State, Version};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -152,12 +152,12 @@ where
     async fn run(mut self, client: Client) -> Result<Response<ResponseBody<R>>, S::Error> {
         let others = self.exchange.policy.others(&self.parts, &self.exchange.key);
         let headers = &self.parts.headers;
-        let asked = Instant::now();
-        let claims = match Claims::take(&self.exchange, &self.store, headers, others).await {
+        let claims = match Claims::take(&mut self.exchange, &self.store, headers, others).await {
             ControlFlow::Continue(claims) => claims,
             ControlFlow::Break(stop) => return Ok(self.exchange.stopped(&self.parts, stop).await),
         };
-        self.exchange.waited = asked.elapsed();
+        let current = claims.state().current();
+        self.exchange.base = current.and_then(|current| current.version.clone());
         if client.has_left() {
             // It left while it waited: its write must not happen after all.
             claims.release().await;
@@ -173,6 +173,12 @@ where
         if let Some(stop) = refused {
             claims.release().await;
             return Ok(self.exchange.stopped(&self.parts, stop).await);
+        }
+        if claims.time_to_finish().is_some_and(|left| left.is_zero()) {
+            // One of them ran out while another was waited for, or the reader.
+            claims.release().await;
+            let (after, holder) = (Duration::ZERO, Intent::Write);
+            return Ok(self.exchange.busy(&self.parts.headers, after, holder));
         }
         let kept = kept_fields(&self.parts.headers);
         let parts = self.exchange.reads_back().then(|| self.parts.clone());
@@ -202,8 +208,10 @@ async fn refuse_claimed<R>(exchange: &Exchange, parts: &Parts, state: &State) ->
         Decision::Refuse(refusal) => return Some(Stop::Refuse(refusal, Some(state.clone()))),
         Decision::Probe => {}
     }
-    let Some(known) = find_out(exchange.config.reader.as_ref(), parts, state).await else {
-        return Some(Stop::Answer(exchange.existence_unknown(headers)));
+    let known = match find_out(exchange.config.reader.as_ref(), parts, state).await {
+        Found::Known(known) => known,
+        Found::Failed => return Some(Stop::Answer(exchange.unavailable(headers))),
+        Found::Nothing => return Some(Stop::Answer(exchange.existence_unknown(headers))),
     };
     match exchange.decide(headers, &known) {
         Decision::Refuse(refusal) => Some(Stop::Refuse(refusal, Some(known))),
@@ -227,83 +235,146 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
         exchange.tell(&head, None, None);
         return Ended::Answer(head.map(|()| ResponseBody::inner(body)));
     }
-    let conflict = matches!(report, Some(Report::Conflict { .. }));
-    if exchange.policy.settle_at == SettleAt::BodyEnd && !conflict {
-        return Ended::Answer(settle_at_body_end(exchange, claims, outcome, head, body));
+    if exchange.policy.settle_at == SettleAt::BodyEnd && goes_on(&head, outcome) {
+        let wrote = match report {
+            Some(Report::Wrote(current)) => Some(current),
+            _ => None,
+        };
+        let answer = settle_at_body_end(exchange, claims, outcome, wrote, head);
+        return Ended::Answer(answer.map(|end| ResponseBody::settling(body, end)));
     }
-    let base = claims
-        .state()
-        .current()
-        .and_then(|current| current.version.clone());
     let settled = claims.settle(outcome).await;
     let mut response = head.map(|()| ResponseBody::inner(body));
-    let success = response.status().is_success();
-    let new = match &settled {
-        Some(Settled::Done(state)) if outcome != Outcome::Unchanged => state.current(),
+    let mut created = None;
+    let wrote = match report {
+        Some(Report::Conflict { current }) => return Ended::Conflict(current),
+        Some(Report::Created { key, current }) => {
+            created = Some((key, current));
+            None
+        }
+        Some(Report::Wrote(current)) => Some(current),
         _ => None,
     };
-    let new = new.and_then(|current| current.version.clone());
-    match (report, settled) {
-        (Some(Report::Conflict { current }), _) => return Ended::Conflict(current),
-        (_, Some(Settled::Fenced(_))) if success => return Ended::Unknown,
-        (Some(Report::Created { key, current }), _) => {
-            exchange.stamp_created(&mut response, key, &current);
-        }
-        // The handler knows the version that it made better than any store beside its data.
-        (Some(Report::Wrote(current)), _) => exchange.stamp_write(&mut response, &current),
-        (_, Some(Settled::Done(State::Present(current))))
-            if !creates_another(exchange, &response) =>
-        {
-            exchange.stamp_write(&mut response, &current);
-        }
-        _ => {}
+    if matches!(settled, Some(Settled::Fenced(_))) && response.status().is_success() {
+        return Ended::Unknown;
+    }
+    if let Some((key, current)) = created {
+        exchange.stamp_created(&mut response, key, &current);
+    } else if let Some(current) = to_stamp(exchange, wrote.as_ref(), settled.as_ref(), &response) {
+        exchange.stamp_write(&mut response, current);
     }
     exchange.warn(&mut response);
-    exchange.tell(&response, base.as_ref(), new.as_ref());
+    let new = made(wrote.as_ref(), settled.as_ref(), outcome);
+    exchange.tell(&response, None, new);
     Ended::Answer(response)
 }
 
+/// May the handler still be writing while it answers so?
+fn goes_on(head: &Response<()>, outcome: Outcome) -> bool {
+    // A server does not look at the body of an answer that has none, and so never at its end.
+    let has_content = ![
+        StatusCode::NO_CONTENT,
+        StatusCode::NOT_MODIFIED,
+        StatusCode::RESET_CONTENT,
+    ]
+    .contains(&head.status());
+    has_content && outcome != Outcome::Unchanged
+}
+
 /// Leaves the claims to the body, which settles them when it ends.
-fn settle_at_body_end<R>(
+fn settle_at_body_end(
     exchange: &Exchange,
     claims: Claims,
     outcome: Outcome,
-    head: Response<()>,
-    body: R,
-) -> Response<ResponseBody<R>> {
-    let stamps = exchange.is_stamped(&head) && !creates_another(exchange, &head);
-    let stamper = exchange.clone();
-    let stamp = move |settled: &Settled, trailers: &mut HeaderMap| {
-        if let Settled::Done(State::Present(current)) = settled
-            && stamps
-        {
-            stamper.add_validators(trailers, current);
+    wrote: Option<Current>,
+    mut head: Response<()>,
+) -> Response<Settling> {
+    exchange.warn(&mut head);
+    head.headers_mut().remove(CONTENT_LENGTH);
+    // A tag that the handler has put into the header stays the only one.
+    let stamps = exchange.is_stamped(&head)
+        && !head.headers().contains_key(ETAG)
+        && (wrote.is_some() || !creates_another(exchange, &head));
+    if stamps {
+        // hyper sends no trailer over HTTP/1.1 that was not announced.
+        let names = HeaderValue::from_static("etag, last-modified");
+        head.headers_mut().append(TRAILER, names);
+    }
+    let (parts, ()) = head.into_parts();
+    let told = Response::from_parts(parts.clone(), ());
+    let exchange = exchange.clone();
+    let end = Settling::new(claims, outcome, move |settled, trailers| {
+        if stamps && let Some(current) = to_stamp(&exchange, wrote.as_ref(), settled, &told) {
+            exchange.add_validators(trailers, current);
         }
+        let new = made(wrote.as_ref(), settled, outcome);
+        exchange.tell(&told, None, new);
+    });
+    Response::from_parts(parts, end)
+}
+
+/// What the answer to a write may be stamped with: the handler knows the version that it made
+/// better than any store beside its data.
+fn to_stamp<'a, R>(
+    exchange: &Exchange,
+    wrote: Option<&'a Current>,
+    settled: Option<&'a Settled>,
+    response: &Response<R>,
+) -> Option<&'a Current> {
+    match (wrote, settled) {
+        (_, Some(Settled::Fenced(_))) => None,
+        (Some(current), _) => Some(current),
+        (None, Some(Settled::Done(State::Present(current)))) => {
+            (!creates_another(exchange, response)).then_some(current)
+        }
+        (None, _) => None,
+    }
+}
+
+/// The version that a write has made.
+fn made<'a>(
+    wrote: Option<&'a Current>,
+    settled: Option<&'a Settled>,
+    outcome: Outcome,
+) -> Option<&'a Version> {
+    let current = match settled {
+        Some(Settled::Done(state)) if outcome != Outcome::Unchanged => wrote.or(state.current()),
+        _ => None,
     };
-    let base = claims
-        .state()
-        .current()
-        .and_then(|current| current.version.clone());
-    let end = Settling::new(claims, outcome, stamp);
-    let mut response = head.map(|()| ResponseBody::settling(body, end));
-    response.headers_mut().remove(CONTENT_LENGTH);
-    exchange.warn(&mut response);
-    exchange.tell(&response, base.as_ref(), None);
-    response
+    current?.version.as_ref()
 }
 
-/// A `POST` that creates answers with another resource than the one that it was sent to.
+/// A `POST` that creates answers with another resource than the one that it was sent to, unless it
+/// is the one that sets it.
 fn creates_another<R>(exchange: &Exchange, response: &Response<R>) -> bool {
-    exchange.method == Method::POST && response.status() == StatusCode::CREATED
+    exchange.method == Method::POST
+        && response.status() == StatusCode::CREATED
+        && !exchange.policy.sets_once()
 }
 
-/// Asks the reader whether a resource exists of which the store was never told; `None` if nobody
-/// can say.
-async fn find_out(reader: Option<&Reader>, parts: &Parts, unseen: &State) -> Option<State> {
-    let answer = reader?.get(parts, 0).await.ok()?;
-    match answer.status {
+/// What a reader says of a resource of which the store was never told.
+enum Found {
+    /// It failed; it may say the next time.
+    Failed,
+    Known(State),
+    /// There is none, or its answer says nothing.
+    Nothing,
+}
+
+/// Asks the reader whether a resource exists.
+async fn find_out(reader: Option<&Reader>, parts: &Parts, unseen: &State) -> Found {
+    let Some(reader) = reader else {
+        return Found::Nothing;
+    };
+    let Ok(answer) = reader.get(parts, 0).await else {
+        return Found::Failed;
+    };
+    let known = match answer.status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Some(State::Absent),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => return Found::Failed,
+        status if status.is_server_error() => return Found::Failed,
         status if status.is_success() => unseen.current().cloned().map(State::Present),
         _ => None,
-    }
+    };
+    known.map_or(Found::Nothing, Found::Known)
 }

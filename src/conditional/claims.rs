@@ -1,12 +1,12 @@
 //! The claims of one write: on its own resource, and on those that move with it.
 //!
-//! They are taken in the order of their keys, so that two writes
-//! never wait for each other, and end alike: whichever of them cannot be settled is abandoned, and
+//! They are taken in the order of their keys, so that two writes never wait for each other, and end
+//! alike: whichever of them cannot be settled is abandoned, and
 //! gets its fresh version from the store.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
 
@@ -15,7 +15,9 @@ use super::held::Held;
 use super::refuse::{Step, Stop};
 use crate::decision::Decision;
 use crate::key::ResourceKey;
-use crate::store::{ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, State};
+use crate::store::{
+    ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, State, StoreError,
+};
 
 /// How often a claim is tried whose condition keeps changing under it.
 const TRIES: usize = 4;
@@ -29,7 +31,7 @@ pub(super) struct Claims {
 impl Claims {
     /// Takes them all, or answers without the handler.
     pub(super) async fn take<R>(
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         store: &Arc<dyn ClaimStore>,
         headers: &HeaderMap,
         mut others: Vec<ResourceKey>,
@@ -107,7 +109,7 @@ async fn release(held: Vec<Held>) {
 }
 
 async fn take_others<R>(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     store: &Arc<dyn ClaimStore>,
     headers: &HeaderMap,
     keys: Vec<ResourceKey>,
@@ -118,8 +120,7 @@ async fn take_others<R>(
         ..options(exchange)
     };
     for key in keys {
-        let claimed = store.claim(&key, &Condition::Unconditional, options).await;
-        match claimed {
+        match claim(exchange, store, &key, &Condition::Unconditional, options).await {
             Ok(Claimed::Granted(claim)) => held.push(Held::new(Arc::clone(store), claim)),
             Ok(Claimed::Busy {
                 retry_after,
@@ -141,7 +142,7 @@ async fn take_others<R>(
 }
 
 async fn take_own<R>(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     store: &Arc<dyn ClaimStore>,
     headers: &HeaderMap,
 ) -> Step<Held, R> {
@@ -149,11 +150,9 @@ async fn take_own<R>(
         Condition::Unconditional => exchange.if_none_match(headers),
         if_match => if_match,
     };
+    let (key, options) = (exchange.key.clone(), options(exchange));
     for _ in 0..TRIES {
-        let claimed = store
-            .claim(&exchange.key, &condition, options(exchange))
-            .await;
-        let state = match claimed {
+        let state = match claim(exchange, store, &key, &condition, options).await {
             Ok(Claimed::Granted(claim)) => {
                 return ControlFlow::Continue(Held::new(Arc::clone(store), claim));
             }
@@ -182,6 +181,20 @@ async fn take_own<R>(
         Duration::ZERO,
         Intent::Write,
     )))
+}
+
+/// Asks for one claim, and keeps count of how long that takes.
+async fn claim(
+    exchange: &mut Exchange,
+    store: &Arc<dyn ClaimStore>,
+    key: &ResourceKey,
+    condition: &Condition,
+    options: ClaimOptions,
+) -> Result<Claimed, StoreError> {
+    let asked = Instant::now();
+    let claimed = store.claim(key, condition, options).await;
+    exchange.waited += asked.elapsed();
+    claimed
 }
 
 fn options(exchange: &Exchange) -> ClaimOptions {

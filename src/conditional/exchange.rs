@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 
 use super::layer::{Config, Mode};
 use crate::decision::{
@@ -12,7 +12,7 @@ use crate::decision::{
 };
 use crate::entity_tag::{EntityTag, EntityTagRef};
 use crate::http_date::HttpDate;
-use crate::key::ResourceKey;
+use crate::key::{ResourceKey, original_uri};
 use crate::policy::{IfMatch, Policy};
 use crate::precondition::{ListMatch, Preconditions, TagField};
 use crate::store::{Condition, Current, State, Version};
@@ -33,6 +33,10 @@ pub(super) struct Exchange {
     pub(super) unprotected: bool,
     /// How long it waited for other writes, for the observer.
     pub(super) waited: Duration,
+    /// What was current when the handler was called, if that is known, for the observer.
+    pub(super) base: Option<Version>,
+    /// Where the resource is, as the client knows it.
+    pub(super) uri: Uri,
 }
 
 impl Exchange {
@@ -54,6 +58,8 @@ impl Exchange {
             actor: config.actor(parts),
             unprotected: false,
             waited: Duration::ZERO,
+            base: None,
+            uri: original_uri(parts).clone(),
         };
         exchange.unprotected = exchange.is_unprotected(&parts.headers);
         exchange
@@ -123,12 +129,17 @@ impl Exchange {
         refuse_unseen(self.access, &Preconditions::from_headers(headers), &rules).is_some()
     }
 
-    /// `If-Match`, as a condition on versions. One that cannot be read names none.
+    /// `If-Match`, as a condition on versions, or what the route wants to be there. One that cannot
+    /// be read names none.
     pub(super) fn if_match(&self, headers: &HeaderMap) -> Condition {
+        let rules = self.rules();
         let Some(field) = Preconditions::from_headers(headers).if_match() else {
-            return Condition::Unconditional;
+            return match rules.existence {
+                Some(true) => Condition::Exists,
+                _ => Condition::Unconditional,
+            };
         };
-        let tolerant = self.rules().tolerant;
+        let tolerant = rules.tolerant;
         let mut versions = Vec::new();
         let scanned = self.scan(&field, |tag| {
             if !tag.is_weak() {
@@ -145,9 +156,12 @@ impl Exchange {
         }
     }
 
-    /// `If-None-Match`, as a condition on versions. One that cannot be read excludes none; on a
-    /// write it never gets this far.
+    /// `If-None-Match`, as a condition on versions, or what the route wants not to be there. One
+    /// that cannot be read excludes none; on a write it never gets this far.
     pub(super) fn if_none_match(&self, headers: &HeaderMap) -> Condition {
+        if self.policy.sets_once() {
+            return Condition::Absent;
+        }
         let Some(field) = Preconditions::from_headers(headers).if_none_match() else {
             return Condition::Unconditional;
         };

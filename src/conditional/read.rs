@@ -158,6 +158,12 @@ impl Reading {
             .get(LAST_MODIFIED)
             .and_then(|value| HttpDate::parse(value.as_bytes()));
         let synonyms = self.exchange.synonyms(&self.kept, current);
+        // Of the bytes that are here, and not of what the store believed before.
+        let shown = tag
+            .as_ref()
+            .and_then(|tag| self.exchange.current_of(tag.borrow()));
+        let version = shown.as_ref().and_then(|shown| shown.version.as_ref());
+        let version = version.or(self.base());
         let selected = Selected::Present(Validators {
             tag: tag.as_ref().map(EntityTag::borrow),
             aliases: &synonyms.aliases,
@@ -169,15 +175,15 @@ impl Reading {
         match self.exchange.decide_by(&self.kept, selected, &rules) {
             Decision::Reuse => {
                 let response = Exchange::strip_to_not_modified(response);
-                self.exchange.tell(&response, self.base(), None);
+                self.exchange.tell(&response, version, None);
                 response
             }
             Decision::Refuse(refusal) => {
-                let state = self.before.as_ref();
-                self.exchange.refuse(&self.kept, refusal, state)
+                let state = shown.clone().map(State::Present);
+                self.exchange.refuse(&self.kept, refusal, state.as_ref())
             }
             Decision::Forward { .. } | Decision::Probe => {
-                self.exchange.tell(&response, self.base(), None);
+                self.exchange.tell(&response, version, None);
                 response
             }
         }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use http::header::{
-    CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue, RANGE, TRANSFER_ENCODING,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED, RANGE, TRAILER, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Extensions, Request, Response, StatusCode};
@@ -21,6 +22,7 @@ use tower_service::Service;
 use super::respond::own_tag;
 use super::upload::{Unread, read_body};
 use crate::entity_tag::EntityTag;
+use crate::http_date::HttpDate;
 use crate::report::Report;
 use crate::store::Current;
 
@@ -35,8 +37,8 @@ type Carry = fn(&Extensions, &mut Extensions);
 /// The layer asks it whether a resource exists of which its store was never told, where the
 /// conditions of a write depend on that; and, by [policy], for the current resource in the answer
 /// to a stale write. The request is a `GET` of the same URI, as the layer sees
-/// it, with the header of the write but for what belongs to its conditions and its content. So
-/// authorisation that goes by header fields applies; what goes by request extensions has to be
+/// it, with the header of the write but for what belongs to its conditions and its content, and,
+/// for the current resource, with `Accept: application/json`. So authorisation that goes by header fields applies; what goes by request extensions has to be
 /// [carried](Self::carry).
 ///
 /// [policy]: crate::policy::CurrentResource::Read
@@ -117,10 +119,16 @@ impl Reader {
         limit: usize,
     ) -> BoxFuture<'static, Result<ReadBack, BoxError>> {
         let mut request = Request::new(String::new());
+        // Whether the resource exists does not depend on its media type; what can be shown does.
+        let wants_json = limit > 0;
         *request.uri_mut() = parts.uri.clone();
         *request.version_mut() = parts.version;
         for (name, value) in parts.headers.iter().filter(|(name, _)| is_carried(name)) {
             request.headers_mut().append(name, value.clone());
+        }
+        if wants_json {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(ACCEPT, json);
         }
         for carry in &self.carried {
             carry(&parts.extensions, request.extensions_mut());
@@ -139,6 +147,8 @@ pub(super) struct ReadBack {
     /// Its JSON.
     pub(super) body: Option<Bytes>,
     /// Is there some, too long to be read?
+    /// When it was last modified, if the answer says so.
+    pub(super) modified: Option<HttpDate>,
     pub(super) is_too_long: bool,
 }
 
@@ -152,6 +162,10 @@ impl ReadBack {
             status: head.status,
             current,
             tag: own_tag(&head.headers),
+            modified: head
+                .headers
+                .get(LAST_MODIFIED)
+                .and_then(|date| HttpDate::parse(date.as_bytes())),
             is_too_long: matches!(body, Err(Unread::TooLong)),
             body: body.ok(),
         }
@@ -172,8 +186,9 @@ fn is_carried(name: &HeaderName) -> bool {
     let of_the_write = name.as_str().starts_with("if-")
         || name.as_str().starts_with("content-")
         || name == "idempotency-key"
-        || [EXPECT, RANGE, TRANSFER_ENCODING].contains(name);
-    !of_the_write
+        || [EXPECT, RANGE, TRAILER, TRANSFER_ENCODING].contains(name);
+    // A coded representation could not be shown, and often has a tag of its own.
+    !of_the_write && name != ACCEPT_ENCODING
 }
 
 impl fmt::Debug for Reader {

@@ -7,10 +7,12 @@ use futures_core::future::BoxFuture;
 use http::header::{CONTENT_LOCATION, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
+use serde_json::Value;
 
 use super::body::ResponseBody;
 use super::exchange::Exchange;
 use crate::decision::{Decision, ListField, Refusal};
+use crate::entity_tag::{EntityTag, EntityTagRef};
 use crate::policy::{ConflictStatus, CurrentResource, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
 use crate::problem::{Problem, Reason};
@@ -58,7 +60,7 @@ impl Exchange {
         let (exchange, parts) = (self.clone(), parts.clone());
         Err(Box::pin(async move {
             let shown = exchange.read_back(&parts).await;
-            exchange.refuse_showing(&parts, refusal, state.as_ref(), shown)
+            exchange.refuse_showing(&parts.headers, refusal, state.as_ref(), shown)
         }))
     }
 
@@ -84,39 +86,44 @@ impl Exchange {
     where
         B: Send + 'static,
     {
-        let refusal = self.late_refusal(kept, current.as_ref());
-        match (current, parts) {
-            (Some(current), _) if self.contradicts(kept, &current) => {
-                Ok(self.refuse(kept, refusal, None))
-            }
-            (Some(current), _) if self.policy.current_resource != CurrentResource::Omit => {
-                let (current, body) = current.into_parts();
-                let state = State::Present(current.clone());
-                let shown = self.shown(current, body);
-                let path = parts.map(|parts| parts.uri.path());
-                Ok(self.refuse_with(kept, refusal, Some(&state), shown, path))
-            }
-            (Some(current), _) => {
-                let state = State::Present(current.current().clone());
-                Ok(self.refuse(kept, refusal, Some(&state)))
-            }
-            (None, Some(parts)) => self.stop(parts, Stop::Refuse(refusal, None)),
-            (None, None) => Ok(self.refuse(kept, refusal, None)),
+        let Some(current) = current else {
+            let refusal = self.late_refusal(kept, None);
+            return match parts {
+                Some(parts) => self.stop(parts, Stop::Refuse(refusal, None)),
+                None => Ok(self.refuse(kept, refusal, None)),
+            };
+        };
+        let (current, body) = current.into_parts();
+        let refusal = self.late_refusal(kept, Some(&current));
+        if !self.follows(kept, refusal, &current) {
+            return Ok(self.refuse(kept, refusal, None));
+        }
+        let shown = match self.policy.current_resource {
+            CurrentResource::Omit => None,
+            CurrentResource::Read | CurrentResource::Reported => self.shown(current.clone(), body),
+        };
+        Ok(self.refuse_showing(kept, refusal, Some(&State::Present(current)), shown))
+    }
+
+    /// Is `refusal` the answer in view of `current` too? If not, that is not the whole story, and
+    /// the answer would read "5 does not match 5".
+    fn follows(&self, headers: &HeaderMap, refusal: Refusal, current: &Current) -> bool {
+        if let Decision::Refuse(now) = self.decide(headers, &State::Present(current.clone())) {
+            return now == refusal;
+        }
+        match refusal {
+            // The client named no version; it is the handler's own business what was in the way.
+            Refusal::IfMatch => Preconditions::from_headers(headers).if_match().is_none(),
+            // Nobody says when this one was modified.
+            Refusal::IfUnmodifiedSince => current.last_modified.is_none(),
+            _ => false,
         }
     }
 
-    /// Does what the handler calls current meet every condition? Then it is not the whole story,
-    /// and the answer would read "5 does not match 5".
-    fn contradicts(&self, kept: &HeaderMap, current: &Representation) -> bool {
-        let state = State::Present(current.current().clone());
-        let sent = !Preconditions::from_headers(kept).is_empty();
-        sent && !matches!(self.decide(kept, &state), Decision::Refuse(_))
-    }
-
     /// Which condition a handler must have found false.
-    fn late_refusal(&self, kept: &HeaderMap, current: Option<&Representation>) -> Refusal {
+    fn late_refusal(&self, kept: &HeaderMap, current: Option<&Current>) -> Refusal {
         if let Some(current) = current {
-            let state = State::Present(current.current().clone());
+            let state = State::Present(current.clone());
             if let Decision::Refuse(refusal) = self.decide(kept, &state) {
                 return refusal;
             }
@@ -161,28 +168,20 @@ impl Exchange {
         refusal: Refusal,
         state: Option<&State>,
     ) -> Response<ResponseBody<B>> {
-        self.refuse_with(headers, refusal, state, None, None)
+        self.refuse_showing(headers, refusal, state, None)
     }
 
     fn refuse_showing<B>(
-        &self,
-        parts: &Parts,
-        refusal: Refusal,
-        state: Option<&State>,
-        shown: Option<Shown>,
-    ) -> Response<ResponseBody<B>> {
-        let path = Some(parts.uri.path());
-        self.refuse_with(&parts.headers, refusal, state, shown, path)
-    }
-
-    fn refuse_with<B>(
         &self,
         headers: &HeaderMap,
         refusal: Refusal,
         state: Option<&State>,
         shown: Option<Shown>,
-        path: Option<&str>,
     ) -> Response<ResponseBody<B>> {
+        let shown = shown.filter(|shown| match shown {
+            Shown::Whole(current, _) => self.follows(headers, refusal, current),
+            Shown::Elsewhere => true,
+        });
         // What is shown is newer than what was decided on, and speaks for itself.
         let newer = match &shown {
             Some(Shown::Whole(current, _)) => Some(State::Present(current.clone())),
@@ -196,7 +195,7 @@ impl Exchange {
                 problem = problem.with_member("currentResource", body);
             }
             Some(Shown::Elsewhere) => {
-                elsewhere = path.and_then(|path| HeaderValue::try_from(path).ok());
+                elsewhere = HeaderValue::try_from(self.uri.path()).ok();
             }
             None => {}
         }
@@ -236,17 +235,19 @@ impl Exchange {
                 }
             }
             Refusal::IfMatch => {
-                let sent = preconditions.if_match().map(|field| spelled(&field));
                 // As the tag has it: where tags are opaque, versions are nobody's business.
                 let current = state.and_then(State::current).and_then(|it| self.tag(it));
-                let current = current.map(|tag| String::from_utf8_lossy(tag.opaque()).into_owned());
-                self.stale().with_detail(stale_detail(sent, state, current))
+                let detail = match preconditions.if_match() {
+                    None => "The resource was changed by another request.".to_owned(),
+                    Some(field) => match field.scan(self.rules().limits, |_| false) {
+                        Ok(_) => stale_detail(&spelled(&field), state, current.as_ref()),
+                        Err(error) => format!("If-Match is false: it cannot be read: {error}."),
+                    },
+                };
+                self.stale().with_detail(detail)
             }
-            Refusal::NotFound => {
-                let sent = preconditions.if_match().map(|field| spelled(&field));
-                Problem::of(Reason::NotFound, StatusCode::NOT_FOUND)
-                    .with_detail(stale_detail(sent, state, None))
-            }
+            Refusal::NotFound => Problem::of(Reason::NotFound, StatusCode::NOT_FOUND)
+                .with_detail("If-Match names a version of a resource that does not exist."),
             Refusal::IfUnmodifiedSince => self
                 .stale()
                 .with_detail("The resource was modified after the date in If-Unmodified-Since."),
@@ -297,7 +298,15 @@ impl Exchange {
                 return Some(Shown::Elsewhere);
             }
             let body = found.body?;
-            let stamped = || self.current_of(found.tag.as_ref()?.borrow());
+            // Unlike a handler, whose JSON is its own affair, a reader may be anything.
+            serde_json::from_slice::<Value>(&body).ok()?;
+            let stamped = || {
+                let current = self.current_of(found.tag.as_ref()?.borrow())?;
+                Some(match found.modified {
+                    Some(date) => current.modified(date.to_system_time()),
+                    None => current,
+                })
+            };
             if let Some(current) = found.current.or_else(stamped) {
                 return self.shown(current, body);
             }
@@ -335,7 +344,7 @@ fn title_of(type_name: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The versions that the client sent, as it spelled them.
+/// The versions that the client sent, the first of them if they are many, as it spelled them.
 fn spelled(field: &TagField<'_>) -> String {
     if field.is_any() {
         return "*".to_owned();
@@ -344,31 +353,38 @@ fn spelled(field: &TagField<'_>) -> String {
         .tags()
         .take(8)
         .filter_map(Result::ok)
-        .map(|tag| {
-            let opaque = String::from_utf8_lossy(tag.opaque());
-            if tag.is_weak() {
-                format!("W/\"{opaque}\"")
-            } else {
-                opaque.into_owned()
-            }
-        })
+        .map(told)
         .collect();
     tags.join(", ")
 }
 
-fn stale_detail(sent: Option<String>, state: Option<&State>, current: Option<String>) -> String {
-    let sent = sent.filter(|sent| !sent.is_empty());
-    let subject = match sent.as_deref() {
-        Some("*") => "If-Match *".to_owned(),
-        Some(version) => format!("If-Match version {version}"),
-        None => "If-Match".to_owned(),
+/// A tag in a sentence: without its quotes, unless it is weak, or a strong one would seem not to
+/// match itself.
+fn told(tag: EntityTagRef<'_>) -> String {
+    let opaque = String::from_utf8_lossy(tag.opaque());
+    if tag.is_weak() {
+        format!("W/\"{opaque}\"")
+    } else {
+        opaque.into_owned()
+    }
+}
+
+fn stale_detail(sent: &str, state: Option<&State>, current: Option<&EntityTag>) -> String {
+    let subject = match sent {
+        "*" => "If-Match *".to_owned(),
+        version => format!("If-Match version {version}"),
     };
-    match state {
-        Some(State::Absent) => format!("{subject} does not match: the resource does not exist."),
-        Some(State::Present(_) | State::Unseen(_)) => match current {
-            Some(version) => format!("{subject} does not match current version {version}."),
-            None => format!("{subject} does not match: the current representation has no version."),
-        },
-        None => format!("{subject} does not match the current version."),
+    match (state, current) {
+        (Some(State::Absent), _) => {
+            format!("{subject} does not match: the resource does not exist.")
+        }
+        (Some(_), Some(tag)) => {
+            let version = told(tag.borrow());
+            format!("{subject} does not match current version {version}.")
+        }
+        (Some(_), None) => {
+            format!("{subject} does not match: the current representation has no version.")
+        }
+        (None, _) => format!("{subject} does not match the current version."),
     }
 }

@@ -45,6 +45,8 @@ impl Renderer {
         request: &HeaderMap,
         problem: Problem,
     ) -> Response<ResponseBody<B>> {
+        // Whatever an application makes of the problem, these are facts.
+        let (reason, retry_after) = (problem.reason(), problem.retry_after());
         let problem = problem
             .with_base(self.base.to_string())
             .with_trace_id(trace_id(request));
@@ -59,7 +61,7 @@ impl Renderer {
         .map(ResponseBody::full);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(after) = problem.retry_after() {
+        if let Some(after) = retry_after {
             // Whole seconds, rounded up: zero would be an invitation to hammer.
             headers.insert(
                 RETRY_AFTER,
@@ -68,7 +70,7 @@ impl Renderer {
                     .into(),
             );
         }
-        if let Some(reason) = problem.reason() {
+        if let Some(reason) = reason {
             response.extensions_mut().insert(reason);
         }
         response

@@ -15,13 +15,11 @@ use crate::decision::{Decision, Refusal};
 use crate::policy::CurrentResource;
 use crate::precondition::Preconditions;
 use crate::report::{Expected, Report};
-use crate::store::{Answer, Snapshot, StoreError, Version};
+use crate::store::{Answer, Snapshot, StoreError};
 
 /// A write whose handler has been called, or is about to be.
 pub(super) struct Reporting {
     exchange: Exchange,
-    /// What was current before, if the store was asked.
-    base: Option<Version>,
     kept: HeaderMap,
     /// The request, if a conflict needs it to read the resource.
     parts: Option<Parts>,
@@ -80,8 +78,10 @@ impl Reporting {
         let reporting = Self {
             kept: kept_fields(headers),
             parts: exchange.reads_back().then(|| parts.clone()),
-            base,
-            exchange: exchange.clone(),
+            exchange: Exchange {
+                base,
+                ..exchange.clone()
+            },
         };
         parts.extensions.insert(expected);
         ControlFlow::Continue(reporting)
@@ -117,8 +117,7 @@ impl Reporting {
             Some(Report::Read(_)) | None => None,
         };
         self.exchange.warn(&mut response);
-        self.exchange
-            .tell(&response, self.base.as_ref(), new.as_ref());
+        self.exchange.tell(&response, None, new.as_ref());
         Ok(response.map(ResponseBody::inner))
     }
 }

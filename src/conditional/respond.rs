@@ -75,7 +75,7 @@ impl Exchange {
         let problem = Problem::of(Reason::ExistenceUnknown, StatusCode::INTERNAL_SERVER_ERROR)
             .with_detail(
                 "Whether the resource exists cannot be found out: the layer has no reader for it, \
-                 or the reader failed. Nothing was changed.",
+                 or the reader will not say. Nothing was changed.",
             );
         self.answer(headers, problem, None)
     }
@@ -128,6 +128,18 @@ impl Exchange {
         base: Option<&Version>,
         new: Option<&Version>,
     ) {
+        let reason = response.extensions().get().copied();
+        self.tell_of(response.status(), reason, base, new);
+    }
+
+    /// The same, of an answer that is out already.
+    pub(super) fn tell_of(
+        &self,
+        status: StatusCode,
+        reason: Option<Reason>,
+        base: Option<&Version>,
+        new: Option<&Version>,
+    ) {
         let Some(observer) = &self.config.observer else {
             return;
         };
@@ -135,11 +147,11 @@ impl Exchange {
             key: &self.key,
             method: &self.method,
             mode: self.config.mode.kind(),
-            base,
+            base: base.or(self.base.as_ref()),
             new,
             actor: self.actor.as_deref(),
-            status: response.status(),
-            reason: response.extensions().get().copied(),
+            status,
+            reason,
             unprotected: self.unprotected,
             waited: self.waited,
         });

@@ -15,13 +15,14 @@ use http_body::{Body, Frame};
 use super::claims::Claims;
 use crate::store::{Outcome, Settled};
 
-/// What stamps the trailers, once it is known which version was made.
-type Stamp = Box<dyn FnOnce(&Settled, &mut HeaderMap) + Send + Sync>;
+/// What stamps the trailers and tells the observer, once it is known which version was made, or
+/// that nobody will know.
+type End = Box<dyn FnOnce(Option<&Settled>, &mut HeaderMap) + Send>;
 
 /// The end of a body that claims are settled at.
 pub(super) struct Settling {
     state: State,
-    stamp: Option<Stamp>,
+    end: Option<End>,
     /// What the inner body has given, and is passed on once the claims are settled.
     last: Option<Bytes>,
     trailers: HeaderMap,
@@ -39,11 +40,11 @@ impl Settling {
     pub(super) fn new(
         claims: Claims,
         outcome: Outcome,
-        stamp: impl FnOnce(&Settled, &mut HeaderMap) + Send + Sync + 'static,
+        end: impl FnOnce(Option<&Settled>, &mut HeaderMap) + Send + 'static,
     ) -> Self {
         Self {
             state: State::Open(Box::new(claims), outcome),
-            stamp: Some(Box::new(stamp)),
+            end: Some(Box::new(end)),
             last: None,
             trailers: HeaderMap::new(),
         }
@@ -80,10 +81,8 @@ impl Settling {
                 },
                 State::Settling(settled) => {
                     let settled = ready!(settled.as_mut().poll(context));
-                    if let (Some(settled), Some(stamp)) = (settled, self.stamp.take()) {
-                        stamp(&settled, &mut self.trailers);
-                    }
                     self.state = State::Settled;
+                    self.end(settled.as_ref());
                 }
                 State::Settled => {
                     if let Some(data) = self.last.take() {
@@ -104,9 +103,22 @@ impl Settling {
         matches!(self.state, State::Closed)
     }
 
+    fn end(&mut self, settled: Option<&Settled>) {
+        if let Some(end) = self.end.take() {
+            end(settled, &mut self.trailers);
+        }
+    }
+
     fn settle(&mut self) {
         if let State::Open(claims, outcome) = std::mem::replace(&mut self.state, State::Closed) {
             self.state = State::Settling(Box::pin(claims.settle(outcome)));
         }
+    }
+}
+
+impl Drop for Settling {
+    /// Broken off: nobody will know which version was made.
+    fn drop(&mut self) {
+        self.end(None);
     }
 }

@@ -31,7 +31,7 @@ use crate::history::leases::LeaseStore;
 
 const PATH: &str = "/documents/1";
 /// Long enough for the steps of a cut, short enough to be waited for.
-const LEASE: Duration = Duration::from_millis(30);
+const LEASE: Duration = Duration::from_millis(100);
 /// Far more polls than any write needs.
 const MANY: usize = 200;
 const TOO_LONG: Duration = Duration::from_secs(20);
@@ -105,19 +105,27 @@ impl World {
             Runs::Detached => runtime,
             Runs::Inline => runtime.without_executor(),
         };
+        let read = Arc::clone(&content);
+        // Whether a resource exists that the store has not heard of yet.
+        let reader = Reader::new(service_fn(move |_: Request<String>| {
+            let found = read.lock().expect("no panic").is_some();
+            let mut response = Response::new(String::new());
+            if !found {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            async move {
+                pause().await;
+                Ok::<_, Infallible>(response)
+            }
+        }));
         let within = Arc::clone(&content);
         let handler = service_fn(move |request: Request<RequestBody<Content>>| {
             let content = Arc::clone(&within);
             async move { Ok(handle(&content, request).await) }
         });
-        let within = Arc::clone(&content);
-        let reader = Reader::new(service_fn(move |request: Request<String>| {
-            let content = Arc::clone(&within);
-            async move { Ok::<_, Infallible>(handle(&content, request).await) }
-        }));
         let service = ConditionalLayer::with_runtime(Arc::clone(&store), runtime)
-            .reader(reader)
             .policy(Policy::rfc9110().lease(LEASE))
+            .reader(reader)
             .layer(handler);
         Self {
             service: BoxCloneService::new(service),

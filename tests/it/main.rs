@@ -2,7 +2,9 @@
 
 mod accounts;
 mod answers;
+mod body_end;
 mod cancellation;
+mod conflict_document;
 mod digest;
 mod history;
 mod idempotency;
@@ -11,6 +13,7 @@ mod lease_bound;
 mod memory_queue;
 mod memory_store;
 mod merge;
+mod observer;
 mod one_winner;
 mod oracle;
 mod orders;
@@ -23,6 +26,8 @@ mod reads;
 mod records;
 mod redis;
 mod sequence;
+mod set_once;
+mod several_keys;
 mod sql;
 mod stamping;
 mod store_contract;

@@ -215,24 +215,28 @@ pub(super) fn route() -> impl Strategy<Value = Route> {
         6 => Just((8_192, 2_048)),
         1 => (0..20_usize, 0..4_usize),
     ];
-    (any::<[bool; 5]>(), limits).prop_map(|(choices, (most_bytes, most_tags))| {
-        let [
-            required,
-            malformed_is_bad_request,
-            creates,
-            handler_compares,
-            tolerant,
-        ] = choices;
-        Route {
-            required,
-            malformed_is_bad_request,
-            creates,
-            handler_compares,
-            tolerant,
-            most_bytes,
-            most_tags,
-        }
-    })
+    let existence = option::weighted(0.3, any::<bool>());
+    (any::<[bool; 5]>(), existence, limits).prop_map(
+        |(choices, existence, (most_bytes, most_tags))| {
+            let [
+                required,
+                malformed_is_bad_request,
+                creates,
+                handler_compares,
+                tolerant,
+            ] = choices;
+            Route {
+                required,
+                malformed_is_bad_request,
+                creates,
+                handler_compares,
+                tolerant,
+                existence,
+                most_bytes,
+                most_tags,
+            }
+        },
+    )
 }
 
 pub(super) fn now() -> impl Strategy<Value = Option<u64>> {

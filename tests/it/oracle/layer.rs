@@ -42,7 +42,9 @@ fn the_layer_answers_what_a_literal_reading_of_section_13_says() {
     TestRunner::new(config(3_000))
         .run(
             &input,
-            |(request, resource, route, [unseen_exists, open], choices)| {
+            |(request, resource, mut route, [unseen_exists, open], choices)| {
+                // A policy asks for no version of what nobody can have seen.
+                route.required &= route.existence != Some(false);
                 let world = World {
                     resource: versioned(&resource),
                     unseen_exists,
@@ -172,6 +174,7 @@ impl World {
             },
             naive::Answer::Probe => refused(StatusCode::INTERNAL_SERVER_ERROR),
             naive::Answer::Refuse("if-none-match") => refused(StatusCode::PRECONDITION_FAILED),
+            naive::Answer::Refuse("already-set" | "not-set") => refused(StatusCode::CONFLICT),
             naive::Answer::Refuse(_) => refused(choices.conflict.1),
         }
     }
@@ -180,6 +183,10 @@ impl World {
         let status = self.handler_status(request.method, route.creates);
         let (status, etag) = match request.method {
             _ if status != StatusCode::OK => (status, None),
+            // Revoked, whatever the method.
+            "PUT" | "PATCH" | "POST" | "FROB" | "get" if route.existence == Some(true) => {
+                (status, None)
+            }
             // Conditions that nobody could evaluate before the resource was seen to be there.
             "GET" | "HEAD" => match naive::answer(request, &self.looked_at(), route, NOW) {
                 naive::Answer::NotModified => (StatusCode::NOT_MODIFIED, self.etag()),
@@ -274,7 +281,12 @@ fn policy(method: &Method, route: &Route, choices: &Choices) -> Policy {
     } else {
         IfMatch::Optional
     };
-    Policy::rfc9110()
+    let policy = match route.existence {
+        None => Policy::rfc9110(),
+        Some(false) => Policy::rfc9110().set_once("already-set"),
+        Some(true) => Policy::rfc9110().unset("not-set"),
+    };
+    policy
         .if_match_for(method.clone(), if_match)
         .creates(method.clone(), rules.creates)
         .malformed(if rules.malformed_is_bad_request {

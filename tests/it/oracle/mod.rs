@@ -51,9 +51,9 @@ fn the_decision_is_what_a_literal_reading_of_section_13_gives() {
             Ok(())
         })
         .unwrap();
-    // Two forwards, five refusals (one of them by either malformed field), 404, 304 and a probe.
+    // Two forwards, eight refusals (one of them by either malformed field), 304 and a probe.
     let seen = seen.into_inner();
-    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert_eq!(seen.len(), 13, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 10), "{seen:?}");
 }
 
@@ -75,6 +75,7 @@ fn cases_that_were_wrong_once_stay_right() {
         creates: false,
         handler_compares: false,
         tolerant: false,
+        existence: None,
         most_bytes: 8_192,
         most_tags: 2_048,
     };
@@ -137,7 +138,8 @@ proptest! {
             &rules(&route),
         );
         let looked = naive::answer(&request, &resource, &route, None);
-        if matches!(resource, Resource::Absent) && !route.creates {
+        let wanted = route.existence == Some(true);
+        if matches!(resource, Resource::Absent) && (wanted || !route.creates) {
             prop_assert!(!matches!(looked, Answer::Missing));
         } else {
             prop_assert_eq!(unseen.is_some(), looked == Answer::Missing);
@@ -178,6 +180,8 @@ fn real_answer(request: &Request, resource: &Resource, route: &Route, now: Optio
         }),
         Decision::Refuse(Refusal::Missing) => Answer::Missing,
         Decision::Refuse(Refusal::NotFound) => Answer::NotFound,
+        Decision::Refuse(Refusal::AlreadySet) => Answer::Refuse("already-set"),
+        Decision::Refuse(Refusal::NotSet) => Answer::Refuse("not-set"),
         Decision::Refuse(other) => panic!("a refusal that the oracle does not know: {other:?}"),
     }
 }
@@ -231,8 +235,8 @@ fn headers(request: &Request) -> HeaderMap {
 
 fn rules(route: &Route) -> Rules {
     Rules {
-        existence: None,
         handler_compares: route.handler_compares,
+        existence: route.existence,
         required: route.required,
         malformed_is_bad_request: route.malformed_is_bad_request,
         creates: route.creates,

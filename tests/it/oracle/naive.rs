@@ -42,6 +42,8 @@ pub(super) struct Route {
     pub(super) creates: bool,
     pub(super) handler_compares: bool,
     pub(super) tolerant: bool,
+    /// Must the resource be there for a write, or not be there?
+    pub(super) existence: Option<bool>,
     pub(super) most_bytes: usize,
     pub(super) most_tags: usize,
 }
@@ -90,6 +92,12 @@ pub(super) fn answer(
     let forward = Answer::Forward {
         range: !reads || if_range_is_true(request, current, now),
     };
+
+    // Ours: what the route itself says of a resource that is missing comes before any condition, as
+    // a 404 does.
+    if !reads && current.is_none() && route.existence == Some(true) {
+        return Answer::Refuse("not-set");
+    }
 
     // 13.2.1: "A server MUST ignore all received preconditions if its response to the same request
     // without those conditions, prior to processing the request content, would have been a status
@@ -192,6 +200,16 @@ pub(super) fn answer(
             if !is_true {
                 return Answer::NotModified;
             }
+        }
+    }
+
+    // Ours: what is there already is told once all conditions hold.
+    if !reads && route.existence.is_some() {
+        if !certain {
+            return Answer::Probe;
+        }
+        if route.existence == Some(false) && current.is_some() {
+            return Answer::Refuse("already-set");
         }
     }
 
