@@ -187,24 +187,27 @@ async fn who_is_outrun_while_it_looks_asks_again() {
     assert_eq!(store.round_trips() - trips, 2);
 }
 
-/// The take-over waits for the row that the sale has locked, and then finds it done.
+/// The take-over waits for the row that the sale has locked, and then finds it done: by a ticket, or
+/// by a layer that was in time when it wrote, and late when it committed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_take_over_that_waits_for_a_sale_learns_that_it_was_made() {
     let Some(server) = shared() else { return };
     let (admin, table) = (pool(server.options()), table());
     let store = open(pool(server.options()), &table).await;
-    for isolation in ["read committed", "serializable"] {
-        let key = key(isolation);
+    for (isolation, turn) in [
+        ("read committed", "token"),
+        ("read committed", "token + 1"),
+        ("serializable", "token"),
+        ("serializable", "token + 1"),
+    ] {
+        let name = format!("{isolation} {turn}");
+        let key = key(&name);
         let attempt = run_out(&store, &key).await;
         let mut sale = admin.begin().await.expect("the server is there");
-        // As `complete_in` does, for which a layer has to make a ticket.
         let complete = format!(
-            "UPDATE {table} SET status = 201, headers = '', content = 'x', turn = token + 1 WHERE key = $1"
+            "UPDATE {table} SET status = 201, headers = '', content = 'x', turn = {turn} WHERE key = $1"
         );
-        let updated = sqlx::query(&complete)
-            .bind(isolation)
-            .execute(&mut *sale)
-            .await;
+        let updated = sqlx::query(&complete).bind(&name).execute(&mut *sale).await;
         updated.expect("it can be written");
 
         let level = isolation.replace(' ', r"\ ");
@@ -217,7 +220,7 @@ async fn a_take_over_that_waits_for_a_sale_learns_that_it_was_made() {
         sale.commit().await.expect("the server is there");
         let begun = take_over.await.expect("it does not panic");
         let Ok(Begun::Done { response, .. }) = begun else {
-            panic!("{isolation}: {begun:?}");
+            panic!("{name}: {begun:?}");
         };
         assert_eq!(*response, answer("x"));
     }
