@@ -8,6 +8,7 @@
 pub(crate) mod database;
 pub(crate) mod json;
 pub(crate) mod keys;
+pub(crate) mod linger;
 pub(crate) mod problems;
 pub(crate) mod serve;
 
