@@ -61,6 +61,12 @@
 //! it on routes whose representation changes only through writes to the same path, not on a list
 //! whose items are written elsewhere.
 //!
+//! # Retries and queues
+//!
+//! A client whose answer got lost tries again, and is refused by its own write.
+//! [`idempotency`] replays the first answer; it stands outside of this layer. APIs without versions
+//! can at least have their writes run in [`sequence`].
+//!
 //! # Features
 //!
 //! - `tokio` (default): [`ConditionalLayer::new`] and [`MemoryStore::new`] on the Tokio runtime.

@@ -392,6 +392,9 @@ impl Policy {
 
     /// Is a missing resource the handler's 404 before a missing `If-Match` is refused?
     ///
+    /// In handler mode, where the store is asked for this, it also says early what is stale, unless
+    /// the [current resource](Self::current_resource) is to come from the handler.
+    ///
     /// Defaults to no, which needs no look at the store.
     pub fn existence_first(mut self, first: bool) -> Self {
         self.existence_first = first;

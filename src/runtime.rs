@@ -105,9 +105,11 @@ impl Runtime {
     ) -> Option<T> {
         let mut work = pin!(work);
         let mut limit = pin!(self.sleep(limit));
-        poll_fn(|context| match work.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending => limit.as_mut().poll(context).map(|()| None),
+        // The limit first: after a stall that has made both ready, the work is not taken one step
+        // further.
+        poll_fn(|context| match limit.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => work.as_mut().poll(context).map(Some),
         })
         .await
     }

@@ -12,15 +12,15 @@ use tower_conditional::problem::trace_id;
 /// A problem on its way out. [`render`] writes it, because only there the request is at hand, and
 /// with it the trace id.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure(pub(crate) Problem);
+pub(crate) struct Failure(Box<Problem>);
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, name: &'static str, title: &'static str) -> Self {
-        Self(Problem::new(status, name, title))
+        Self(Box::new(Problem::new(status, name, title)))
     }
 
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
-        Self(self.0.with_detail(detail.into()))
+        Self(Box::new(self.0.with_detail(detail.into())))
     }
 
     pub(crate) fn not_found() -> Self {

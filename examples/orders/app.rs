@@ -28,11 +28,12 @@ pub(crate) fn app(database: Database, keys: Keys, token: Option<String>) -> Rout
     // Versions are compared by the handlers, in the transaction that writes: staff edit orders in
     // SQL, which no layer sees. This one is told the versions only to know what exists, because a
     // 404 comes before every other refusal.
-    let versioned = ConditionalLayer::handler_with(Versions(database.clone())).policy(policy());
+    let versions = Versions(database.clone());
+    let versioned = ConditionalLayer::handler_with(versions.clone()).policy(policy());
     let once = policy().set_once("milestone-already-set");
-    let once = ConditionalLayer::handler().policy(once.existence_first(false));
+    let once = ConditionalLayer::handler_with(versions.clone()).policy(once);
     let revocable = policy().unset("milestone-not-set");
-    let revocable = ConditionalLayer::handler().policy(revocable.existence_first(false));
+    let revocable = ConditionalLayer::handler_with(versions).policy(revocable);
 
     let orders = Router::new()
         .route(&path(""), get(orders::list).post(orders::create))
@@ -105,8 +106,10 @@ fn path(rest: &str) -> String {
 
 fn policy() -> Policy {
     Policy::aip154()
-        // A PUT with If-Match never creates.
+        // Whether something may be created where nothing is, is the handler's to say: a PUT with
+        // If-Match creates nothing, a milestone belongs to an order that is there.
         .creates(Method::PUT, false)
+        .creates(Method::POST, false)
         .existence_first(true)
         // From the row that the handler reads anyway.
         .reads(Reads::AfterHandler)

@@ -1,8 +1,9 @@
 //! Orders: read, compare and write in one transaction.
+//!
+//! What is wrong with a body is said only once it is known that there is something to write it to.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use tower_conditional::axum::{Expected, Versioned};
@@ -14,27 +15,6 @@ use crate::common::database::Database;
 use crate::common::json::{JsonObject, Object, from_text, merge, to_text};
 use crate::common::problems::Failure;
 use crate::write::Write;
-
-/// The order that a path below it names. There is no other answer than 404 where it is not there,
-/// whatever else is wrong with the request, so this is looked at before the body.
-pub(crate) struct Known {
-    pub(crate) seller: Uuid,
-    pub(crate) order: Uuid,
-}
-
-impl FromRequestParts<Database> for Known {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, database: &Database) -> Result<Self, Failure> {
-        let path = Path::<(Uuid, Uuid)>::from_request_parts(parts, database).await;
-        let Path((seller, order)) = path.map_err(|_| Failure::not_found())?;
-        let mut connection = database.pool().acquire().await?;
-        match find(&mut connection, seller, order, "").await? {
-            Some(_) => Ok(Self { seller, order }),
-            None => Err(Failure::not_found()),
-        }
-    }
-}
 
 pub(crate) async fn list(
     State(database): State<Database>,
@@ -80,13 +60,17 @@ pub(crate) async fn put(
     Path((seller, uuid)): Path<(Uuid, Uuid)>,
     write: Write,
     expected: Expected,
-    JsonObject(body): JsonObject,
+    body: Result<JsonObject, Failure>,
 ) -> Result<Answer, Refused> {
     let mut transaction = write.begin().await?;
     let mut order = find(&mut transaction, seller, uuid, write.for_update()).await?;
     let creates = expected.if_none_match == Condition::Absent
         && expected.if_match == Condition::Unconditional;
-    if order.is_none() && creates {
+    if order.is_none() && !creates {
+        return Err(Failure::not_found().into());
+    }
+    let JsonObject(body) = body?;
+    if order.is_none() {
         if let Some(version) = insert(&mut transaction, seller, uuid, &write, &body).await? {
             let answer = created(seller, uuid, version, body);
             return write.commit(transaction, answer).await;
@@ -107,11 +91,12 @@ pub(crate) async fn patch(
     Path((seller, uuid)): Path<(Uuid, Uuid)>,
     write: Write,
     expected: Expected,
-    JsonObject(patch): JsonObject,
+    patch: Result<JsonObject, Failure>,
 ) -> Result<Answer, Refused> {
     let mut transaction = write.begin().await?;
     let order = find(&mut transaction, seller, uuid, write.for_update()).await?;
     let (version, mut body) = order.ok_or_else(Failure::not_found)?;
+    let JsonObject(patch) = patch?;
     compare(&expected, version, &body)?;
     merge(&mut body, patch);
     replace(&mut transaction, seller, uuid, &write, version, &body).await?;
@@ -147,6 +132,19 @@ pub(crate) async fn delete(
     .execute(&mut *transaction)
     .await?;
     write.commit(transaction, Answer::deleted()).await
+}
+
+/// That an order is there, and stays there as long as `lock` lasts.
+pub(crate) async fn require(
+    connection: &mut AnyConnection,
+    seller: Uuid,
+    uuid: Uuid,
+    lock: &str,
+) -> Result<(), Failure> {
+    match find(connection, seller, uuid, lock).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::not_found()),
+    }
 }
 
 /// The version and the body of an order, in one row: a tag names the bytes that it comes with.

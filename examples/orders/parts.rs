@@ -45,8 +45,10 @@ impl Kind {
 pub(crate) async fn list(
     State(database): State<Database>,
     Extension(kind): Extension<Kind>,
-    orders::Known { seller, order }: orders::Known,
+    Path((seller, order)): Path<(Uuid, Uuid)>,
 ) -> Result<Json<Value>, Failure> {
+    let mut connection = database.pool().acquire().await?;
+    orders::require(&mut connection, seller, order, "").await?;
     let rows: Vec<(String, i64, String)> = sqlx::query_as(
         "SELECT uuid, version, body FROM order_parts \
          WHERE seller = $1 AND order_uuid = $2 AND kind = $3 ORDER BY id",
@@ -54,7 +56,7 @@ pub(crate) async fn list(
     .bind(seller.to_string())
     .bind(order.to_string())
     .bind(kind.name())
-    .fetch_all(database.pool())
+    .fetch_all(&mut *connection)
     .await?;
     let parts = rows
         .into_iter()
@@ -65,14 +67,13 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     Extension(kind): Extension<Kind>,
-    orders::Known { seller, order }: orders::Known,
+    Path((seller, order)): Path<(Uuid, Uuid)>,
     write: Write,
-    JsonObject(body): JsonObject,
+    body: Result<JsonObject, Failure>,
 ) -> Result<Answer, Refused> {
     let mut transaction = write.begin().await?;
-    // Locked, so that the order is still there when this commits.
-    let found = orders::find(&mut transaction, seller, order, write.for_update()).await?;
-    found.ok_or_else(Failure::not_found)?;
+    orders::require(&mut transaction, seller, order, write.for_update()).await?;
+    let JsonObject(body) = body?;
     let uuid = Uuid::new_v4().to_string();
     sqlx::query(
         "INSERT INTO order_parts (seller, order_uuid, kind, uuid, version, body) \
@@ -110,11 +111,12 @@ pub(crate) async fn patch(
     Path(path): Path<(Uuid, Uuid, Uuid)>,
     write: Write,
     expected: Expected,
-    JsonObject(patch): JsonObject,
+    patch: Result<JsonObject, Failure>,
 ) -> Result<Answer, Refused> {
     let mut transaction = write.begin().await?;
     let part = find(&mut transaction, kind, path, write.for_update()).await?;
     let (version, mut body) = part.ok_or_else(Failure::not_found)?;
+    let JsonObject(patch) = patch?;
     compare(&expected, version, &body)?;
     merge(&mut body, patch);
     let (_, _, uuid) = path;

@@ -1,6 +1,6 @@
 //! Milestones of the transport: set once, until somebody revokes them.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use sqlx::AnyConnection;
 use tower_conditional::axum::{Conflict, Versioned};
@@ -33,7 +33,7 @@ impl Milestone {
 pub(crate) async fn read(
     State(database): State<Database>,
     Extension(milestone): Extension<Milestone>,
-    orders::Known { seller, order }: orders::Known,
+    Path((seller, order)): Path<(Uuid, Uuid)>,
 ) -> Result<Versioned<Json<Object>>, Failure> {
     let mut connection = database.pool().acquire().await?;
     let found = find(&mut connection, seller, order, milestone).await?;
@@ -43,14 +43,14 @@ pub(crate) async fn read(
 
 pub(crate) async fn set(
     Extension(milestone): Extension<Milestone>,
-    orders::Known { seller, order }: orders::Known,
+    Path((seller, order)): Path<(Uuid, Uuid)>,
     write: Write,
-    JsonObject(mut body): JsonObject,
+    body: Result<JsonObject, Failure>,
 ) -> Result<Answer, Refused> {
     let mut transaction = write.begin().await?;
     // The lock on the order is also that on its milestones.
-    let found = orders::find(&mut transaction, seller, order, write.for_update()).await?;
-    found.ok_or_else(Failure::not_found)?;
+    orders::require(&mut transaction, seller, order, write.for_update()).await?;
+    let JsonObject(mut body) = body?;
     if let Some((version, body)) = find(&mut transaction, seller, order, milestone).await? {
         return Err(Conflict::with_json(version, &body).into());
     }
@@ -76,12 +76,11 @@ pub(crate) async fn set(
 
 pub(crate) async fn revoke(
     Extension(milestone): Extension<Milestone>,
-    orders::Known { seller, order }: orders::Known,
+    Path((seller, order)): Path<(Uuid, Uuid)>,
     write: Write,
 ) -> Result<Answer, Refused> {
     let mut transaction = write.begin().await?;
-    let found = orders::find(&mut transaction, seller, order, write.for_update()).await?;
-    found.ok_or_else(Failure::not_found)?;
+    orders::require(&mut transaction, seller, order, write.for_update()).await?;
     let found = find(&mut transaction, seller, order, milestone).await?;
     let (version, body) = found.ok_or_else(Conflict::default)?;
     sqlx::query("DELETE FROM milestones WHERE id = $1")

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::common::database::Database;
 
 /// The versions in the tables. Keys are paths.
+#[derive(Clone)]
 pub(crate) struct Versions(pub(crate) Database);
 
 impl VersionStore for Versions {
@@ -29,23 +30,34 @@ async fn find(database: &Database, path: &str) -> Result<Option<i64>, sqlx::Erro
     // Whatever the spelling in the path, the tables have it in lower case.
     let uuid = |text: &str| Uuid::try_parse(text).map(|uuid| uuid.to_string()).ok();
     let segments: Vec<_> = path.split('/').collect();
-    let (seller, order, part) = match *segments {
-        ["", "v1", "partners", seller, "orders", order] => (seller, order, None),
-        ["", "v1", "partners", seller, "orders", order, kind, part] => {
-            (seller, order, Some((kind, uuid(part))))
-        }
-        _ => return Ok(None),
+    let ["", "v1", "partners", seller, "orders", order, ref rest @ ..] = *segments else {
+        return Ok(None);
     };
-    let query = match part {
-        None => sqlx::query_scalar("SELECT version FROM orders WHERE seller = $1 AND uuid = $2"),
-        Some(_) => sqlx::query_scalar(
+    let (select, kind, item) = match *rest {
+        [] => (
+            "SELECT version FROM orders WHERE seller = $1 AND uuid = $2",
+            None,
+            None,
+        ),
+        // Also the path that revokes it.
+        ["transport", milestone, ..] => (
+            "SELECT id FROM milestones WHERE seller = $1 AND order_uuid = $2 AND name = $3",
+            Some(milestone),
+            None,
+        ),
+        [kind, part] => (
             "SELECT version FROM order_parts \
              WHERE seller = $1 AND order_uuid = $2 AND kind = $3 AND uuid = $4",
+            Some(kind),
+            uuid(part),
         ),
+        _ => return Ok(None),
     };
-    let mut query = query.bind(uuid(seller)).bind(uuid(order));
-    if let Some((kind, part)) = part {
-        query = query.bind(kind).bind(part);
+    let mut query = sqlx::query_scalar(select)
+        .bind(uuid(seller))
+        .bind(uuid(order));
+    for parameter in [kind.map(str::to_owned), item].into_iter().flatten() {
+        query = query.bind(parameter);
     }
     query.fetch_optional(database.pool()).await
 }

@@ -162,7 +162,16 @@ where
             claims.release().await;
             return Ok(Response::new(ResponseBody::default()));
         }
-        if let Some(stop) = refuse_claimed(&self.exchange, &self.parts, claims.state()).await {
+        let runtime = self.exchange.config.runtime.clone();
+        let refused = refuse_claimed(&self.exchange, &self.parts, claims.state());
+        let refused = match claims.time_to_finish() {
+            None => refused.await,
+            Some(limit) => runtime.within(limit, refused).await.unwrap_or_else(|| {
+                let answer = self.exchange.unavailable(&self.parts.headers);
+                Some(Stop::Answer(answer))
+            }),
+        };
+        if let Some(stop) = refused {
             claims.release().await;
             return Ok(self.exchange.stopped(&self.parts, stop).await);
         }
@@ -171,13 +180,10 @@ where
         let call = self.inner.call(Request::from_parts(self.parts, self.body));
         let response = match claims.time_to_finish() {
             None => call.await?,
-            Some(limit) => {
-                let runtime = self.exchange.config.runtime.clone();
-                match runtime.within(limit, call).await {
-                    Some(answer) => answer?,
-                    None => return Ok(self.exchange.outcome_unknown(&kept)),
-                }
-            }
+            Some(limit) => match runtime.within(limit, call).await {
+                Some(answer) => answer?,
+                None => return Ok(self.exchange.outcome_unknown(&kept)),
+            },
         };
         match settle(&self.exchange, claims, response).await {
             Ended::Answer(answer) => Ok(answer),

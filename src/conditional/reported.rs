@@ -12,6 +12,7 @@ use super::read::Known;
 use super::refuse::{Step, Stop};
 use super::respond::kept_fields;
 use crate::decision::{Decision, Refusal};
+use crate::policy::CurrentResource;
 use crate::precondition::Preconditions;
 use crate::report::{Expected, Report};
 use crate::store::{Answer, Snapshot, StoreError, Version};
@@ -51,13 +52,11 @@ impl Reporting {
             }
             Some(Err(_)) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
             Some(Ok(snapshot)) => {
-                // Which refusal comes first depends on what is there; comparing is the handler's,
-                // who alone can show what is current at that moment.
                 let refusal = match exchange.decide(headers, &snapshot.state) {
-                    Decision::Refuse(refusal @ (Refusal::Missing | Refusal::Malformed { .. })) => {
-                        Some(refusal)
+                    Decision::Refuse(refusal) if exchange.leaves_to_handler(refusal) => {
+                        unreadable(exchange, parts)
                     }
-                    Decision::Refuse(_) => unreadable(exchange, parts),
+                    Decision::Refuse(refusal) => Some(refusal),
                     Decision::Forward { .. } | Decision::Probe | Decision::Reuse => None,
                 };
                 if let Some(refusal) = refusal {
@@ -117,6 +116,14 @@ impl Reporting {
         self.exchange
             .tell(&response, self.base.as_ref(), new.as_ref());
         Ok(response.map(ResponseBody::inner))
+    }
+}
+
+impl Exchange {
+    /// Is this a comparison, and the handler the one who can show what is current at that moment?
+    fn leaves_to_handler(&self, refusal: Refusal) -> bool {
+        self.policy.current_resource == CurrentResource::Reported
+            && !matches!(refusal, Refusal::Missing | Refusal::Malformed { .. })
     }
 }
 

@@ -20,6 +20,9 @@ use crate::store::{Answer, StoreError};
 /// - **Gone with the process.** A retry after a restart runs again; where that must not be, use a
 ///   store in a database.
 ///
+/// An answer that is [ready](Answer::try_ready) has happened already: to drop it unread is to lose
+/// the attempt in it, and its key stays in flight.
+///
 /// ```
 /// use std::time::Duration;
 /// use http::StatusCode;

@@ -83,7 +83,8 @@
 //! |---|---|
 //! | `key.rs`, `source.rs`, `content.rs` | keys, and where they come from |
 //! | `fingerprint.rs`, `stored.rs`, `ticket.rs` | what is remembered of a request, of its answer, of its run |
-//! | `store.rs`, `memory.rs` | the store |
+//! | `store.rs`, `memory.rs`, `sql/`, `redis.rs` | the stores |
+//! | `form.rs` | an answer as stores outside of the process keep it |
 //! | `policy.rs`, `duplicate.rs` | what a route chooses |
 //! | `layer.rs`, `service.rs`, `exchange.rs`, `run.rs` | tower glue: one request from top to bottom |
 
@@ -91,6 +92,8 @@ mod content;
 mod duplicate;
 mod exchange;
 mod fingerprint;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+mod form;
 mod key;
 mod layer;
 mod memory;
@@ -98,6 +101,8 @@ mod policy;
 mod run;
 mod service;
 mod source;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+pub mod sql;
 mod store;
 mod stored;
 mod ticket;

@@ -277,6 +277,13 @@ impl IdempotencyPolicy {
         self
     }
 
+    /// Changes the problems of this layer on their way out; see
+    /// [`Policy::problems`](crate::Policy::problems).
+    pub fn problems(mut self, change: impl Fn(Problem) -> Problem + Send + Sync + 'static) -> Self {
+        self.renderer.set_change(change);
+        self
+    }
+
     /// Writes the refusals of this layer, instead of [`Problem::to_response`]; see
     /// [`Policy::render`](crate::Policy::render).
     pub fn render(

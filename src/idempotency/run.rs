@@ -105,12 +105,15 @@ impl Run {
                     Some(token)
                 }
                 Begun::InFlight { retry_after } => {
-                    let gave_up = patience.is_zero() || client.has_left();
-                    if gave_up || !config.runtime.has_timer() {
+                    if patience.is_zero() || !config.runtime.has_timer() {
                         return ControlFlow::Break(self.in_progress(retry_after));
                     }
                     pause = pause.min(patience);
                     config.runtime.sleep(pause).await;
+                    if client.has_left() {
+                        // It left while it waited: the request must not be run behind its back.
+                        return ControlFlow::Break(self.in_progress(retry_after));
+                    }
                     patience -= pause;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     None
@@ -122,11 +125,6 @@ impl Run {
                 }
                 Begun::Started(attempt) => {
                     let running = Running::new(Arc::clone(&config.store), attempt);
-                    if client.has_left() {
-                        // It left while it waited: the request must not be run behind its back.
-                        running.settle(Ending::NotRun).await;
-                        return ControlFlow::Break(self.in_progress(Duration::ZERO));
-                    }
                     return ControlFlow::Continue(running);
                 }
             };
@@ -239,9 +237,14 @@ impl Exchange {
                     return answer;
                 };
                 let (content, body) = share(read).await;
-                let ending = Ending::Done(stored.with_content(content));
+                let ending = Ending::Done(stored.with_content(content.clone()));
                 running.settle(ending).await;
-                return head.map(|()| ResponseBody::read(body));
+                // Only a body without trailers has a length to tell.
+                let body = match body.trailers() {
+                    Some(_) => ResponseBody::read(body),
+                    None => ResponseBody::full(content),
+                };
+                return head.map(|()| body);
             }
         };
         running.settle(ending).await;

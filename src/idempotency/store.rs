@@ -3,27 +3,6 @@
 //! A key is absent, in flight, in doubt or done. [`begin`](IdempotencyStore::begin) asks which, and
 //! starts an attempt if it is absent; [`settle`](IdempotencyStore::settle) says how the attempt
 //! ended; [`abandon`](IdempotencyStore::abandon) that nobody knows.
-//!
-//! # What a store must keep
-//!
-//! 1. `begin` is one atomic step: of any number of first uses at once, one starts.
-//! 2. A key that is not absent answers another fingerprint with [`Begun::Mismatch`], whatever its
-//!    state.
-//! 3. Tokens only grow, per key. `settle` by any but the newest attempt is
-//!    [fenced](Settlement::Fenced) and changes nothing.
-//! 4. An attempt that nobody settles is in flight until its lease ends, and then in doubt. It is
-//!    never absent again before its time to live is over, counted from its begin, nor done.
-//! 5. A late `settle` of an attempt that is in doubt, and that nobody took over, ends the doubt.
-//! 6. [`BeginOptions::instead_of`] takes over what is in doubt or done only if its token is the one
-//!    named: of any number that try at once, one starts.
-//! 7. What is done stays done until its time to live is over, counted from its completion. The same
-//!    attempt may complete it again, which refreshes the answer; all else is fenced.
-//! 8. Leases and times to live are told by the store's own clock.
-//! 9. Dropping the future of any method is safe: whatever it left behind ends with its lease.
-//! 10. The answer comes back as it was stored. A store may forget the content of an answer early,
-//!     never the key.
-//!
-//! A store need not know how to wait: the layer asks again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +13,29 @@ use crate::store::{Answer, StoreError};
 
 /// Keeps the first answers, by key.
 ///
-/// See the [module docs](self) for what a store must keep, and
-/// [`MemoryIdempotencyStore`](super::MemoryIdempotencyStore) for an example of its use.
+/// A key is absent, in flight, in doubt or done. A store need not know how to wait: the layer asks
+/// again. See [`MemoryIdempotencyStore`](super::MemoryIdempotencyStore) for an example.
+///
+/// # What a store must keep
+///
+/// 1. `begin` is one atomic step: of any number of first uses at once, one starts.
+/// 2. A key that is not absent answers another fingerprint with [`Begun::Mismatch`], whatever its
+///    state.
+/// 3. Tokens only grow, per key, also when it was absent in between. `settle` by any but the newest attempt is
+///    [fenced](Settlement::Fenced) and changes nothing.
+/// 4. An attempt that nobody settles is in flight until its lease ends, and then in doubt. It is
+///    never absent again before its time to live is over, counted from its begin, nor done.
+/// 5. A late `settle` of an attempt that is in doubt, and that nobody took over, ends the doubt.
+/// 6. [`BeginOptions::instead_of`] takes over what is in doubt or done only if its token is the one
+///    named: of any number that try at once, one starts.
+/// 7. What is done stays done until its time to live is over, counted from its completion. The same
+///    attempt may complete it again, which refreshes the answer; all else is fenced.
+/// 8. Leases and times to live are told by the store's own clock.
+/// 9. Dropping the future of any method is safe: whatever it left behind ends with its lease.
+/// 10. The answer comes back as it was stored. A store may forget the content of an answer early,
+///     never the key.
+///
+/// The module `testing` (feature `testing`) has a suite that checks these.
 pub trait IdempotencyStore: Send + Sync + 'static {
     /// In one atomic step: what is known of `key`, and a new attempt if nothing is.
     ///

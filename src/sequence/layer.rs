@@ -97,6 +97,12 @@ impl SequenceLayer {
         self.with(|config| config.renderer.set_base(base.into()))
     }
 
+    /// Changes the problems of this layer on their way out; see
+    /// [`Policy::problems`](crate::Policy::problems).
+    pub fn problems(self, change: impl Fn(Problem) -> Problem + Send + Sync + 'static) -> Self {
+        self.with(|config| config.renderer.set_change(change))
+    }
+
     /// Writes the refusals of this layer, instead of [`Problem::to_response`]; see
     /// [`Policy::render`](crate::Policy::render).
     pub fn render(

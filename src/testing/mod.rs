@@ -30,6 +30,7 @@ mod bench;
 mod check;
 mod claims;
 mod drops;
+mod idempotency;
 mod leases;
 mod races;
 mod restarts;
@@ -48,6 +49,9 @@ use futures_core::future::LocalBoxFuture;
 
 use self::bench::{Bench, Handle, Verdict};
 pub use self::check::Check;
+pub use self::idempotency::{
+    IdempotencyCheck, IdempotencyReport, IdempotencyStoreSuite, assert_idempotency_store,
+};
 pub use self::version_store::{Change, VersionStoreSuite};
 use crate::store::ClaimStore;
 

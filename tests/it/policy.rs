@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use tower_conditional::policy::{
-    Busy, BusyStatus, ConflictStatus, IfMatch, Malformed, MissingStatus,
+    Busy, BusyStatus, ConflictStatus, CurrentResource, IfMatch, Malformed, MissingStatus,
 };
 use tower_conditional::problem::{MissingIfMatch, Reason};
 use tower_conditional::store::Intent;
@@ -282,7 +282,8 @@ async fn every_cell_that_a_store_can_decide_is_the_same_in_handler_mode_with_exi
         let row = format!("{cell:?}");
         let site = cell.site();
         let store = cell.store(ScriptedStore::later());
-        let layer = ConditionalLayer::handler_with(store).policy(cell.policy());
+        let policy = cell.policy().current_resource(CurrentResource::Omit);
+        let layer = ConditionalLayer::handler_with(store).policy(policy);
         let write = request(cell.method, PATH, cell.headers(), "new");
         let seen = ask(&layer, &site, write).await;
         let expected = cell.expected();
@@ -293,6 +294,28 @@ async fn every_cell_that_a_store_can_decide_is_the_same_in_handler_mode_with_exi
         } else {
             assert_eq!(site.calls().len(), 1, "{row}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_is_to_show_what_is_current_sees_every_stale_write() {
+    for cell in cells() {
+        if !cell.existence_first || cell.if_match != IfMatch::Required {
+            continue;
+        }
+        let row = format!("{cell:?}");
+        let site = cell.site();
+        let store = cell.store(ScriptedStore::later());
+        let policy = cell.policy().current_resource(CurrentResource::Reported);
+        let layer = ConditionalLayer::handler_with(store).policy(policy);
+        let write = request(cell.method, PATH, cell.headers(), "new");
+        let seen = ask(&layer, &site, write).await;
+        let compares = match cell.expected().reason {
+            Some(Reason::Stale) => cell.sent != Sent::Malformed,
+            Some(Reason::Exists) | None => true,
+            Some(_) => false,
+        };
+        assert_eq!(!site.calls().is_empty(), compares, "{row}: {}", seen.status);
     }
 }
 

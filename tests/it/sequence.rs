@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_conditional::{
-    ConditionalLayer, MemoryStore, Policy, RequestBody, ResourceKey, ResponseBody, SequenceLayer,
+    ConditionalLayer, MemoryStore, Policy, RequestBody, ResourceKey, ResponseBody, Runtime,
+    SequenceLayer,
 };
 
 type Content = Full<Bytes>;
@@ -133,8 +134,8 @@ where
             let name = request.uri().query().unwrap_or_default().to_owned();
             // Whole bodies only: this must be there at once.
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            this.started.lock().unwrap().push(name.clone());
             this.running.fetch_add(1, Ordering::SeqCst);
+            this.started.lock().unwrap().push(name.clone());
             this.go_on.acquire().await.unwrap().forget();
             this.running.fetch_sub(1, Ordering::SeqCst);
             assert!(name != "panic", "the handler panics on purpose");
@@ -297,6 +298,46 @@ async fn after_a_panic_the_queue_goes_on_when_the_lease_has_ended() {
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(type_of(&problem), "/problems/outcome-unknown");
     assert_eq!(next.await.unwrap().0, 200);
+}
+
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs tasks when the test says so, in the order that it wants.
+#[derive(Clone, Default)]
+struct Reluctant(Arc<Mutex<Vec<Task>>>);
+
+impl hyper::rt::Executor<Task> for Reluctant {
+    fn execute(&self, task: Task) {
+        self.0.lock().unwrap().push(task);
+    }
+}
+
+#[tokio::test]
+async fn the_order_is_that_of_arrival_and_not_that_of_the_executor() {
+    let (executor, done) = (Reluctant::default(), Arc::new(Mutex::new(Vec::new())));
+    let writes = Arc::clone(&done);
+    let handler = service_fn(move |request: Request<RequestBody<Content>>| {
+        let name = request.uri().query().unwrap_or_default().to_owned();
+        writes.lock().unwrap().push(name);
+        async { Ok::<_, Infallible>(Response::new(Content::default())) }
+    });
+    let key = |_: &http::request::Parts, _: &Bytes| Some(ResourceKey::new("5"));
+    let runtime = Runtime::new(executor.clone(), hyper_util::rt::TokioTimer::new());
+    let service = SequenceLayer::with_runtime(MemoryStore::new(), key, runtime).layer(handler);
+    let mut requests = Vec::new();
+    for name in ["first", "second", "third"] {
+        requests.push(tokio::spawn(service.clone().oneshot(save(name, 5))));
+        until(|| executor.0.lock().unwrap().len() == requests.len()).await;
+    }
+    let tasks = std::mem::take(&mut *executor.0.lock().unwrap());
+    for task in tasks.into_iter().rev() {
+        tokio::spawn(task);
+        tokio::task::yield_now().await;
+    }
+    for request in requests {
+        assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(*done.lock().unwrap(), ["first", "second", "third"]);
 }
 
 /// A body that comes when the test sends it.

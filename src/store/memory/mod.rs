@@ -5,20 +5,24 @@
 //! was written (24 bytes and the slack of a hash table) or while it is claimed.
 
 mod digest_map;
+#[cfg(all(loom, test))]
+mod interleavings;
 mod queue;
 mod sequence;
 mod shard;
+mod sync;
 mod table;
 mod wait;
 
 use std::fmt;
 use std::hash::RandomState;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use self::digest_map::{Digest, Digester};
 use self::queue::Wanted;
 use self::sequence::Sequence;
 use self::shard::Shard;
+use self::sync::{Mutex, MutexGuard};
 use super::{
     Answer, Claim, ClaimOptions, ClaimStore, Claimed, Condition, Outcome, Settled, Snapshot,
     StoreError, VersionStore,
@@ -259,6 +263,6 @@ impl Shards {
 }
 
 /// A panic in one step (out of memory, say) leaves each resource as it was or as it was to be.
-fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,8 +5,9 @@
 //! what allows to forget idle ones: whatever comes next is new to every one of them.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
+use super::sync::AtomicU64;
 use crate::store::Version;
 
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
@@ -29,6 +30,14 @@ impl Sequence {
     /// A number greater than all before it. Two calls under one lock are in order.
     pub(super) fn next(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The fault that the model has to find.
+    #[cfg(all(loom, test))]
+    pub(super) fn next_in_two_steps(&self) -> u64 {
+        let next = self.last.load(Ordering::Relaxed) + 1;
+        self.last.store(next, Ordering::Relaxed);
+        next
     }
 
     /// The version with this number, without touching the allocator.

@@ -61,7 +61,7 @@ pub(super) const fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Milliseconds for the database, rounded up, and small enough that its clock can add them.
-pub(super) fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     const CENTURY: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
     let millis = duration.as_nanos().div_ceil(1_000_000);
     i64::try_from(millis).map_or(CENTURY, |millis| millis.min(CENTURY))

@@ -6,19 +6,24 @@ use sqlx::{Database, Execute};
 use super::TableName;
 use super::ask::{Ask, Record};
 use super::error::Meaning;
+use crate::idempotency::sql::Records;
 
-/// A database that a [`SqlStore`](super::SqlStore) can live in: `sqlx::Postgres` or `sqlx::Sqlite`,
-/// by the features of their names. Nothing else can be one.
+/// A database that a [`SqlStore`](super::SqlStore) or a
+/// [`SqlIdempotencyStore`](crate::idempotency::sql::SqlIdempotencyStore) can live in:
+/// `sqlx::Postgres` or `sqlx::Sqlite`, by the features of their names. Nothing else can be one.
 ///
 /// See the [module docs](super) for what they keep.
-pub trait Engine: Statements {}
+pub trait Engine: Statements + Records {}
 
-impl<DB: Statements> Engine for DB {}
+impl<DB: Statements + Records> Engine for DB {}
 
-/// The part of [`Engine`] that is ours alone.
-pub trait Statements: Database {
-    /// The SQL, with names left open.
-    const TEMPLATES: Templates;
+/// The part of [`Engine`] that is ours alone: what each of our tables needs.
+pub trait Dialect: Database {
+    /// Counts the meta tables, with their name left open.
+    const EXISTS: &'static str;
+
+    /// Reads the version of the schema, with the name left open.
+    const SCHEMA_VERSION: &'static str;
 
     /// The SQL of a trigger that counts versions, with names left open.
     const TRIGGER: &'static str;
@@ -35,13 +40,6 @@ pub trait Statements: Database {
 
     /// What an error code says.
     fn meaning(code: &str) -> Meaning;
-
-    /// Runs one statement to its end, commit included, and gives all its rows.
-    fn ask<'a>(
-        connection: &'a mut Self::Connection,
-        text: &'a str,
-        ask: &'a Ask<'a>,
-    ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>>;
 
     /// Runs one statement that gives numbers.
     fn numbers<'a>(
@@ -63,15 +61,26 @@ pub trait Statements: Database {
     ) -> BoxFuture<'a, Result<Self::QueryResult, sqlx::Error>>;
 }
 
+/// What the table of versions needs.
+pub trait Statements: Dialect {
+    /// The SQL, with names left open.
+    const TEMPLATES: Templates;
+
+    /// Runs one statement to its end, commit included, and gives all its rows.
+    fn ask<'a>(
+        connection: &'a mut Self::Connection,
+        text: &'a str,
+        ask: &'a Ask<'a>,
+    ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>>;
+}
+
 /// The SQL of one database, one file each.
 pub struct Templates {
     pub(super) claim: &'static str,
     pub(super) current: &'static str,
-    pub(super) exists: &'static str,
     pub(super) forget: &'static str,
     pub(super) migration: &'static str,
     pub(super) prune: &'static str,
-    pub(super) schema_version: &'static str,
     pub(super) seen: &'static str,
     pub(super) settle: &'static str,
 }
@@ -81,34 +90,31 @@ pub struct Templates {
 pub(super) struct Texts {
     pub(super) claim: String,
     pub(super) current: String,
-    pub(super) exists: String,
     pub(super) forget: String,
-    pub(super) migration: String,
     pub(super) prune: String,
-    pub(super) schema_version: String,
     pub(super) settle: String,
 }
 
 impl Texts {
     pub(super) fn new<DB: Statements>(table: &TableName) -> Self {
         let templates = DB::TEMPLATES;
-        // Comments are for readers of the files; who looks at a busy database sees its statements.
-        let fill = |template: &str| {
-            let whole = template.replace("{seen}", templates.seen);
-            let lines = whole
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("--"));
-            DB::fill(&lines.collect::<Vec<_>>().join("\n"), table)
-        };
+        let fill =
+            |template: &str| statement::<DB>(&template.replace("{seen}", templates.seen), table);
         Self {
             claim: fill(templates.claim),
             current: fill(templates.current),
-            exists: fill(templates.exists),
             forget: fill(templates.forget),
-            migration: DB::fill(templates.migration, table),
             prune: fill(templates.prune),
-            schema_version: fill(templates.schema_version),
             settle: fill(templates.settle),
         }
     }
+}
+
+/// A statement without its comments: they are for readers of the files; who looks at a busy database
+/// sees its statements.
+pub(crate) fn statement<DB: Dialect>(template: &str, table: &TableName) -> String {
+    let lines = template
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"));
+    DB::fill(&lines.collect::<Vec<_>>().join("\n"), table)
 }

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 /// Why a statement has no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Others were at the same rows, or hold the lock; it did not happen.
     Contended(sqlx::Error),
     /// It did not happen.
@@ -28,7 +28,7 @@ pub enum Meaning {
 
 impl Failure {
     /// Of a statement that was sent.
-    pub(super) fn of(error: sqlx::Error, meaning: impl FnOnce(&str) -> Meaning) -> Self {
+    pub(crate) fn of(error: sqlx::Error, meaning: impl FnOnce(&str) -> Meaning) -> Self {
         let code = match &error {
             sqlx::Error::Database(error) => error.code(),
             // It was never sent.
@@ -59,7 +59,7 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// Why a [`SqlStore`](super::SqlStore) cannot be used on a database.
+/// Why a store cannot be used on a database.
 ///
 /// ```
 /// use tower_conditional::store::sql::OpenError;
@@ -67,7 +67,7 @@ impl From<Failure> for StoreError {
 /// let error = OpenError::SchemaVersion { found: 9, expected: 1 };
 /// assert_eq!(
 ///     error.to_string(),
-///     "the table of versions has schema version 9; this version of the library needs 1"
+///     "the table of the store has schema version 9; this version of the library needs 1"
 /// );
 /// ```
 #[derive(Debug)]
@@ -89,12 +89,12 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("the table of versions is missing; run the migration"),
+            Self::Missing => f.write_str("the table of the store is missing; run the migration"),
             Self::SchemaVersion { found, expected } => write!(
                 f,
-                "the table of versions has schema version {found}; this version of the library needs {expected}"
+                "the table of the store has schema version {found}; this version of the library needs {expected}"
             ),
-            Self::Store(_) => f.write_str("the table of versions cannot be used"),
+            Self::Store(_) => f.write_str("the table of the store cannot be used"),
         }
     }
 }

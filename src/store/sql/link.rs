@@ -10,60 +10,35 @@ use sqlx::Pool;
 use sqlx::pool::PoolConnection;
 use tokio::time::timeout;
 
-use super::TableName;
-use super::ask::{Ask, Row};
-use super::engine::{Statements, Texts};
+use super::engine::Dialect;
 use super::error::Failure;
 
-/// More than PostgreSQL refuses to index at; the same for both, so that keys can move.
-const LONGEST_KEY: usize = 2048;
+/// Longer than SQLite's usual busy timeout, shorter than clients wait.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Link<DB: Statements> {
-    pub(super) texts: Arc<Texts>,
+pub(crate) struct Link<DB: Dialect> {
     /// On how long one statement takes, and on how long a connection lets us wait.
-    pub(super) limit: Duration,
+    pub(crate) limit: Duration,
     pool: Pool<DB>,
     trips: Arc<AtomicU64>,
 }
 
-impl<DB: Statements> Link<DB> {
-    pub(super) fn new(pool: Pool<DB>, table: &TableName, limit: Duration) -> Self {
+impl<DB: Dialect> Link<DB> {
+    pub(crate) fn new(pool: Pool<DB>) -> Self {
         Self {
-            texts: Arc::new(Texts::new::<DB>(table)),
-            limit,
+            limit: STATEMENT_LIMIT,
             pool,
             trips: Arc::default(),
         }
     }
 
-    pub(super) fn trips(&self) -> u64 {
+    pub(crate) fn trips(&self) -> u64 {
         self.trips.load(Ordering::Relaxed)
     }
 
-    /// One statement on one resource, and its row, if it has one.
-    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Option<Row>, Failure> {
-        let (text, key) = match &ask {
-            Ask::Claim { key, .. } => (&self.texts.claim, key),
-            Ask::Current { key } => (&self.texts.current, key),
-            Ask::Forget { key, .. } => (&self.texts.forget, key),
-            Ask::Settle { key, .. } => (&self.texts.settle, key),
-        };
-        if key.len() > LONGEST_KEY || key.contains('\0') {
-            let error = "a key for a SQL store is at most 2048 bytes long and holds no NUL";
-            return Err(Failure::NotApplied(sqlx::Error::InvalidArgument(
-                error.to_owned(),
-            )));
-        }
-        let mut connection = self.connection().await?;
-        let rows = self.bounded(DB::ask(&mut connection, text, &ask)).await;
-        let mut rows = Self::checked(&mut connection, rows)?;
-        let row = rows.pop().map(Row::try_from).transpose();
-        row.map_err(|error| Failure::Unknown(error.into()))
-    }
-
     /// One statement that gives numbers.
-    pub(super) async fn numbers(
+    pub(crate) async fn numbers(
         &self,
         text: &str,
         parameter: Option<i64>,
@@ -75,7 +50,7 @@ impl<DB: Statements> Link<DB> {
     }
 
     /// Several statements, with a transaction of their own.
-    pub(super) async fn script(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) async fn script(&self, text: &str) -> Result<(), Failure> {
         let mut connection = self.connection().await?;
         let done = self
             .bounded(DB::script(&mut connection, text))
@@ -88,7 +63,8 @@ impl<DB: Statements> Link<DB> {
         Self::checked(&mut connection, done)
     }
 
-    async fn connection(&self) -> Result<PoolConnection<DB>, Failure> {
+    /// To send one statement over.
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<DB>, Failure> {
         let acquired = timeout(self.limit, self.pool.acquire()).await;
         let connection = acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let connection = connection.map_err(Failure::NotApplied)?;
@@ -96,7 +72,8 @@ impl<DB: Statements> Link<DB> {
         Ok(connection)
     }
 
-    async fn bounded<T>(
+    /// The answer to a statement that was sent, if it comes in time.
+    pub(crate) async fn bounded<T>(
         &self,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, Failure> {
@@ -107,7 +84,7 @@ impl<DB: Statements> Link<DB> {
     }
 
     /// A connection on which something went wrong half way must not serve anybody else.
-    fn checked<T>(
+    pub(crate) fn checked<T>(
         connection: &mut PoolConnection<DB>,
         answer: Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -118,13 +95,26 @@ impl<DB: Statements> Link<DB> {
     }
 }
 
-impl<DB: Statements> Clone for Link<DB> {
+impl<DB: Dialect> Clone for Link<DB> {
     fn clone(&self) -> Self {
         Self {
-            texts: Arc::clone(&self.texts),
             limit: self.limit,
             pool: self.pool.clone(),
             trips: Arc::clone(&self.trips),
         }
     }
+}
+
+/// A key that every database can hold, index and compare.
+pub(crate) fn storable(parts: &[&str]) -> Result<(), Failure> {
+    /// Less than PostgreSQL refuses to index; the same for both, so that keys can move.
+    const LONGEST_KEY: usize = 2048;
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length <= LONGEST_KEY && !parts.iter().any(|part| part.contains('\0')) {
+        return Ok(());
+    }
+    let error = "a key for a SQL store is at most 2048 bytes long and holds no NUL";
+    Err(Failure::NotApplied(sqlx::Error::InvalidArgument(
+        error.to_owned(),
+    )))
 }

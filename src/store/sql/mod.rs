@@ -58,17 +58,24 @@ mod link;
 mod pause;
 #[cfg(feature = "sqlx-postgres")]
 mod postgres;
+mod schema;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlite;
 mod store;
 mod table;
 
+pub(crate) use self::ask::millis;
 pub use self::compare::{Compared, Comparison, compare_and_set, version_trigger};
 pub use self::engine::Engine;
+pub(crate) use self::engine::{Dialect, statement};
+pub(crate) use self::error::Failure;
 pub use self::error::OpenError;
 pub(crate) use self::error::store_error;
+pub(crate) use self::link::{Link, storable};
+pub(crate) use self::pause::persist;
 #[cfg(feature = "sqlx-postgres")]
 pub use self::postgres::PostgresStore;
+pub(crate) use self::schema::Schema;
 #[cfg(feature = "sqlx-sqlite")]
 pub use self::sqlite::SqliteStore;
 pub use self::store::SqlStore;

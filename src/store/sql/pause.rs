@@ -1,8 +1,17 @@
-//! How long to sleep between two tries: longer each time, and never as long as anybody else.
+//! Trying again, and how long to sleep in between: longer each time, and never as long as anybody
+//! else.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::error::Failure;
+
+/// How long a step that others stood in the way of is tried again, though nobody asked for a wait:
+/// each time somebody else was served.
+pub(super) const PERSISTENCE: Duration = Duration::from_secs(1);
 
 /// A loaded handler takes some milliseconds; a shorter sleep only costs the database.
 const FIRST: Duration = Duration::from_millis(4);
@@ -30,6 +39,23 @@ impl Pauses {
         // Keyed anew for each waiter: as good as random, and no dependency.
         let random = self.random.hash_one(whole) % 1024;
         whole / 2 + whole / 2 * u32::try_from(random).unwrap_or(0) / 1024
+    }
+}
+
+/// Tries a step again that did not happen because others were at the same rows.
+pub(crate) async fn persist<T, F>(step: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let started = Instant::now();
+    let mut pauses = Pauses::new();
+    loop {
+        match step().await {
+            Err(Failure::Contended(_)) if started.elapsed() < PERSISTENCE => {
+                sleep(pauses.next()).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

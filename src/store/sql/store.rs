@@ -1,7 +1,7 @@
 //! The store itself, the same over every database: what to make of the rows that come back.
 
 use std::fmt;
-use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Pool;
@@ -10,8 +10,9 @@ use tokio::time::sleep;
 use super::ask::{self, Ask, Row, Test};
 use super::engine::{Engine, Texts};
 use super::error::Failure;
-use super::link::Link;
-use super::pause::Pauses;
+use super::link::{Link, storable};
+use super::pause::{PERSISTENCE, Pauses, persist};
+use super::schema::Schema;
 use super::{OpenError, TableName};
 use crate::key::ResourceKey;
 use crate::store::{
@@ -21,13 +22,6 @@ use crate::store::{
 
 /// What the statements of this version of the library expect of the table.
 const SCHEMA_VERSION: i64 = 1;
-
-/// Longer than SQLite's usual busy timeout, shorter than clients wait.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a step that others stood in the way of is tried again, though nobody asked for a wait:
-/// each time somebody else was served.
-const PERSISTENCE: Duration = Duration::from_secs(1);
 
 /// When a client may look again: a write is a matter of milliseconds, and whole seconds are what
 /// HTTP can say.
@@ -71,6 +65,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// ```
 pub struct SqlStore<DB: Engine> {
     link: Link<DB>,
+    schema: Arc<Schema>,
+    texts: Arc<Texts>,
 }
 
 /// What stands between a resource and its claim.
@@ -98,13 +94,7 @@ impl<DB: Engine> SqlStore<DB> {
     /// If the table has another schema version, or cannot be made.
     pub async fn open_table(pool: Pool<DB>, table: &TableName) -> Result<Self, OpenError> {
         let store = Self::new(pool, table);
-        match store.health_check().await {
-            Err(OpenError::Missing) => {
-                store.migrate().await?;
-                store.health_check().await?;
-            }
-            other => other?,
-        }
+        store.schema.open(&store.link).await?;
         Ok(store)
     }
 
@@ -127,7 +117,7 @@ impl<DB: Engine> SqlStore<DB> {
     /// write: `setval('…_numbers', …)` in PostgreSQL, `UPDATE …_meta SET next = …` in SQLite.
     #[must_use]
     pub fn migration(table: &TableName) -> String {
-        Texts::new::<DB>(table).migration
+        schema::<DB>(table).migration
     }
 
     /// The same with another limit on how long one statement may take, and how long to wait for a
@@ -146,26 +136,7 @@ impl<DB: Engine> SqlStore<DB> {
     ///
     /// If it is not.
     pub async fn health_check(&self) -> Result<(), OpenError> {
-        let texts = &self.link.texts;
-        let versions = match self.link.numbers(&texts.schema_version, None).await {
-            Ok(versions) => versions,
-            Err(_) => {
-                let tables = self.link.numbers(&texts.exists, None).await?;
-                if tables.contains(&0) {
-                    return Err(OpenError::Missing);
-                }
-                // It may have been made between the two.
-                self.link.numbers(&texts.schema_version, None).await?
-            }
-        };
-        match versions.first() {
-            Some(&SCHEMA_VERSION) => Ok(()),
-            Some(&found) => Err(OpenError::SchemaVersion {
-                found,
-                expected: SCHEMA_VERSION,
-            }),
-            None => Err(OpenError::Missing),
-        }
+        self.schema.check(&self.link).await
     }
 
     /// How many statements were sent so far, over this store and its clones.
@@ -187,7 +158,7 @@ impl<DB: Engine> SqlStore<DB> {
         let idle = Some(ask::millis(idle));
         let mut pruned = 0;
         loop {
-            let portion = persist(|| self.link.numbers(&self.link.texts.prune, idle)).await?;
+            let portion = persist(|| self.link.numbers(&self.texts.prune, idle)).await?;
             if portion.is_empty() {
                 return Ok(pruned);
             }
@@ -197,16 +168,31 @@ impl<DB: Engine> SqlStore<DB> {
 
     fn new(pool: Pool<DB>, table: &TableName) -> Self {
         Self {
-            link: Link::new(pool, table, STATEMENT_LIMIT),
+            link: Link::new(pool),
+            schema: Arc::new(schema::<DB>(table)),
+            texts: Arc::new(Texts::new::<DB>(table)),
         }
     }
 
-    async fn migrate(&self) -> Result<(), Failure> {
-        persist(|| self.link.script(&self.link.texts.migration)).await
+    /// One statement on one resource, and its row, if it has one.
+    async fn ask(&self, ask: Ask<'_>) -> Result<Option<Row>, Failure> {
+        let (text, key) = match &ask {
+            Ask::Claim { key, .. } => (&self.texts.claim, key),
+            Ask::Current { key } => (&self.texts.current, key),
+            Ask::Forget { key, .. } => (&self.texts.forget, key),
+            Ask::Settle { key, .. } => (&self.texts.settle, key),
+        };
+        storable(&[key])?;
+        let mut connection = self.link.connection().await?;
+        let rows = DB::ask(&mut connection, text, &ask);
+        let rows = self.link.bounded(rows).await;
+        let mut rows = Link::checked(&mut connection, rows)?;
+        let row = rows.pop().map(Row::try_from).transpose();
+        row.map_err(|error| Failure::Unknown(error.into()))
     }
 
     async fn look(&self, key: &str) -> Result<Row, StoreError> {
-        let row = persist(|| self.link.ask(Ask::Current { key })).await?;
+        let row = persist(|| self.ask(Ask::Current { key })).await?;
         // The meta table has one row, and this is a left join to it.
         row.ok_or_else(|| StoreError::not_applied("the meta table of the versions is empty"))
     }
@@ -222,7 +208,7 @@ impl<DB: Engine> SqlStore<DB> {
         let mut pauses = Pauses::new();
         loop {
             let asked = Instant::now();
-            let row = match self.link.ask(claim(key, &test, options)).await {
+            let row = match self.ask(claim(key, &test, options)).await {
                 Ok(Some(row)) => Some(row),
                 Ok(None) => Some(self.look(key.as_str()).await?),
                 Err(Failure::Contended(_)) => None,
@@ -273,14 +259,14 @@ impl<DB: Engine> SqlStore<DB> {
         let key = claim.key().as_str();
         let token = i64::try_from(claim.token()).map_err(StoreError::not_applied)?;
         if outcome == Outcome::Unchanged && matches!(claim.state(), State::Unseen(_)) {
-            let forgotten = persist(|| self.link.ask(Ask::Forget { key, token })).await?;
+            let forgotten = persist(|| self.ask(Ask::Forget { key, token })).await?;
             if let Some(row) = forgotten {
                 return Ok(Settled::Done(row.state));
             }
         }
         let outcome = ask::outcome(outcome);
         let settle = || {
-            self.link.ask(Ask::Settle {
+            self.ask(Ask::Settle {
                 key,
                 token,
                 outcome,
@@ -311,29 +297,16 @@ impl<DB: Engine> SqlStore<DB> {
     }
 }
 
+fn schema<DB: Engine>(table: &TableName) -> Schema {
+    Schema::new::<DB>(DB::TEMPLATES.migration, SCHEMA_VERSION, table)
+}
+
 fn claim<'a>(key: &'a ResourceKey, test: &'a Test, options: ClaimOptions) -> Ask<'a> {
     Ask::Claim {
         key: key.as_str(),
         test,
         lease: ask::millis(options.lease),
         intent: options.intent,
-    }
-}
-
-/// Tries a step again that did not happen because others were at the same rows.
-async fn persist<T, F>(step: impl Fn() -> F) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    let started = Instant::now();
-    let mut pauses = Pauses::new();
-    loop {
-        match step().await {
-            Err(Failure::Contended(_)) if started.elapsed() < PERSISTENCE => {
-                sleep(pauses.next()).await;
-            }
-            answer => return answer,
-        }
     }
 }
 
@@ -374,6 +347,8 @@ impl<DB: Engine> Clone for SqlStore<DB> {
     fn clone(&self) -> Self {
         Self {
             link: self.link.clone(),
+            schema: Arc::clone(&self.schema),
+            texts: Arc::clone(&self.texts),
         }
     }
 }

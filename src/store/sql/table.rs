@@ -7,9 +7,10 @@ use std::fmt;
 /// Room for our suffixes: PostgreSQL silently cuts names after 63 bytes.
 const LONGEST: usize = 48;
 
-/// The name of the table that a [`SqlStore`](super::SqlStore) keeps, and its schema.
+/// The name of the table that a store keeps, and its schema.
 ///
-/// Defaults to `conditional_versions`, in the schema where the database makes tables that are given
+/// Defaults to `conditional_versions` for a [`SqlStore`](super::SqlStore), and to `conditional_keys`
+/// for a [`SqlIdempotencyStore`](crate::idempotency::sql::SqlIdempotencyStore), in the schema where the database makes tables that are given
 /// none. Beside it stand its meta table (`…_meta`) and, in PostgreSQL, its sequence (`…_numbers`).
 ///
 /// ```
@@ -50,6 +51,14 @@ impl TableName {
         Ok(self)
     }
 
+    /// One of our constants.
+    pub(crate) fn ours(table: &'static str) -> Self {
+        Self {
+            schema: None,
+            table: table.to_owned(),
+        }
+    }
+
     /// The quoted name with `suffix`, which is one of our constants.
     pub(super) fn quoted(&self, suffix: &str) -> String {
         let bare = self.bare(suffix);
@@ -79,10 +88,7 @@ impl TableName {
 
 impl Default for TableName {
     fn default() -> Self {
-        Self {
-            schema: None,
-            table: "conditional_versions".to_owned(),
-        }
+        Self::ours("conditional_versions")
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tower_conditional::{ConditionalLayer, Policy};
 
 use super::checker::{Verdict, Violation, check};
-use super::client::{Load, drive};
+use super::drive::{Load, drive};
 use super::faults::Plan;
 use super::leases::LeaseStore;
 use super::modes::load;

@@ -1,124 +1,16 @@
-//! Clients that read, modify and write, over sockets, and now and then leave in the middle.
-//!
-//! They know a service by its addresses and an [`Api`], so they work against any number of
-//! processes of any server whose resources hold a JSON object and keep the member `journal` of it.
+//! A client that reads, modifies and writes, over a socket, and now and then leaves in the middle.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
+use super::drive::Shared;
+use super::exchange::{Exchanged, Leave, Line, Request};
 use super::random::{Random, rest};
-use super::record::{Action, History, Operation, Outcome, Recorder, State, Tag, WriteId, mix};
-use super::wire::{Answer, Connection};
-
-/// What a client has to know of a service.
-#[derive(Debug, Clone)]
-pub(crate) struct Api {
-    /// Its processes; a client uses one until it fails, then the next.
-    pub(crate) addresses: Vec<SocketAddr>,
-    /// The path of each resource that the clients may use. None of them exists at first, or all
-    /// of them have a journal that is empty or missing.
-    pub(crate) paths: Vec<String>,
-    /// Further fields of every request, such as `authorization: Bearer …`.
-    pub(crate) fields: Vec<(String, String)>,
-    /// The method of a write, and its media type: `PUT` and `application/json`, or `PATCH` and
-    /// `application/merge-patch+json`. A creation is always a `PUT`.
-    pub(crate) write: (&'static str, &'static str),
-    /// The status of a stale write.
-    pub(crate) stale: u16,
-}
-
-/// How long, how hard, and with how many faults.
-#[derive(Debug, Clone)]
-pub(crate) struct Load {
-    pub(crate) clients: u32,
-    /// How many acknowledged writes to see, at least.
-    pub(crate) acknowledged: usize,
-    /// How long to go on, at least.
-    pub(crate) duration: Duration,
-    /// In how many of a thousand requests the client leaves early.
-    pub(crate) disconnects: u64,
-    /// A journal of this length is deleted and begun anew.
-    pub(crate) journal: usize,
-    /// How long a write may take that its client leaves.
-    pub(crate) leaves_within: Duration,
-    /// How long after the last write a resource may be without a tag: the lease of a claim that
-    /// nobody will settle, and then some.
-    pub(crate) settles_within: Duration,
-    pub(crate) seed: u64,
-}
-
-/// Longer than any answer takes; afterwards the client gives up on it.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Without any acknowledged write for this long, a run has failed.
-const STANDSTILL: Duration = Duration::from_secs(60);
-
-/// Runs the clients until the load is done, then reads every resource once more.
-///
-/// # Panics
-///
-/// If nothing is acknowledged for a minute: the service hangs, and the history would prove nothing.
-pub(crate) async fn drive(api: Api, load: Load) -> History {
-    let shared = Arc::new(Shared {
-        api,
-        load,
-        recorder: Recorder::default(),
-        began: Instant::now(),
-    });
-    let clients: Vec<_> = (0..shared.load.clients)
-        .map(|number| tokio::spawn(Client::new(number, Arc::clone(&shared)).run()))
-        .collect();
-    let (mut last, mut since) = (0, Instant::now());
-    while !shared.is_done() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let acknowledged = shared.recorder.acknowledged();
-        if acknowledged > last {
-            (last, since) = (acknowledged, Instant::now());
-        }
-        assert!(
-            since.elapsed() < STANDSTILL,
-            "nothing moves after {last} writes"
-        );
-    }
-    for client in clients {
-        client.await.expect("a client does not panic");
-    }
-    let mut last = Client::new(u32::MAX, Arc::clone(&shared));
-    let mut unsettled = Vec::new();
-    for resource in 0..last.shared.resources() {
-        if !last.read_until_settled(resource).await {
-            unsettled.push(resource);
-        }
-    }
-    drop(last);
-    let shared = Arc::into_inner(shared).expect("all clients are gone");
-    let mut history = shared.recorder.into_history();
-    history.unsettled = unsettled;
-    history
-}
-
-struct Shared {
-    api: Api,
-    load: Load,
-    recorder: Recorder,
-    began: Instant,
-}
-
-impl Shared {
-    fn is_done(&self) -> bool {
-        self.recorder.acknowledged() >= self.load.acknowledged
-            && self.began.elapsed() >= self.load.duration
-    }
-
-    fn resources(&self) -> u32 {
-        u32::try_from(self.api.paths.len()).expect("fewer than four billion resources")
-    }
-}
+use super::record::{Action, Operation, Outcome, State, Tag, WriteId, mix};
+use super::wire::Answer;
 
 /// What a client believes to be current.
 #[derive(Debug, Clone)]
@@ -129,51 +21,27 @@ struct Seen {
     state: State,
 }
 
-/// How a request ends before its time.
-#[derive(Debug, Clone, Copy)]
-enum Leave {
-    /// With a FIN, in the middle of what it sends.
-    HalfSent,
-    /// With a RST in the middle of what it sends.
-    HalfSentReset,
-    /// With a FIN, while the server is at work.
-    Finish,
-    /// With a RST, while the server is at work.
-    Reset,
-}
-
-/// What became of a request.
-enum Exchanged {
-    Answered(Answer),
-    Left,
-    /// The server cannot have seen all of it.
-    NeverSent,
-    Broken,
-}
-
-struct Client {
+/// One client.
+pub(super) struct Client {
     number: u32,
     shared: Arc<Shared>,
     random: Random,
-    connection: Option<Connection>,
-    /// Which process it talks to.
-    address: usize,
+    line: Line,
     seen: HashMap<u32, Seen>,
 }
 
 impl Client {
-    fn new(number: u32, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(number: u32, shared: Arc<Shared>) -> Self {
         Self {
             number,
             random: Random::new(shared.load.seed ^ mix(u64::from(number))),
-            connection: None,
-            address: number as usize,
+            line: Line::new(shared.api.addresses.clone(), number as usize),
             seen: HashMap::new(),
             shared,
         }
     }
 
-    async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         // Each client cares for a few resources, so that all are contended and none by all.
         let resources = self.shared.resources();
         while !self.shared.is_done() {
@@ -224,7 +92,7 @@ impl Client {
     }
 
     /// Reads until there is a tag, or nothing at all; does that come to pass?
-    async fn read_until_settled(&mut self, resource: u32) -> bool {
+    pub(super) async fn read_until_settled(&mut self, resource: u32) -> bool {
         let began = Instant::now();
         loop {
             let outcome = self.read_once(resource, None).await;
@@ -248,7 +116,7 @@ impl Client {
             .map(|seen| ("if-none-match", &*seen.spelling));
         let request = self.request("GET", resource, condition, None);
         let invoked = self.shared.recorder.now();
-        let (outcome, journal) = match self.exchange(&request, leave).await {
+        let (outcome, journal) = match self.line.exchange(&request, leave).await {
             Exchanged::Answered(answer) => self.understand_read(resource, &answer),
             exchanged => (unknown(&exchanged), None),
         };
@@ -356,7 +224,7 @@ impl Client {
     ) -> bool {
         let leave = self.leave();
         let invoked = self.shared.recorder.now();
-        let exchanged = self.exchange(request, leave).await;
+        let exchanged = self.line.exchange(request, leave).await;
         let recorder = &self.shared.recorder;
         let (outcome, spelling) = match exchanged {
             Exchanged::Answered(answer) => {
@@ -433,14 +301,11 @@ impl Client {
     }
 
     fn leave(&mut self) -> Option<Leave> {
-        if !self.random.per_mille(self.shared.load.disconnects) {
-            return None;
-        }
-        Some(match self.random.below(6) {
-            0 => Leave::HalfSent,
-            1 => Leave::HalfSentReset,
-            2 | 3 => Leave::Finish,
-            _ => Leave::Reset,
+        let leaves = self.random.per_mille(self.shared.load.disconnects);
+        leaves.then(|| Leave {
+            half_sent: self.random.per_mille(333),
+            resets: self.random.per_mille(500),
+            after: self.random.pause(self.shared.load.leaves_within),
         })
     }
 
@@ -458,111 +323,13 @@ impl Client {
         for (name, value) in further.chain(condition) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let mut body = String::new();
-        if let Some(journal) = journal {
-            body = json!({ "journal": journal }).to_string();
-            let media_type = match method {
-                "PUT" => "application/json",
-                _ => api.write.1,
-            };
-            head.push_str(&format!("content-type: {media_type}\r\n"));
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        head.push_str("\r\n");
-        // Half of a request with content has a whole head, so that the body is what breaks off.
-        let half = if body.is_empty() {
-            head.len() / 2
-        } else {
-            head.len() + body.len() / 2
+        let media_type = match method {
+            "PUT" => "application/json",
+            _ => api.write.1,
         };
-        Request {
-            bytes: (head + &body).into_bytes(),
-            half,
-        }
+        let body = journal.map(|journal| json!({ "journal": journal }).to_string());
+        Request::new(&head, body.as_deref().map(|body| (media_type, body)))
     }
-
-    async fn exchange(&mut self, request: &Request, leave: Option<Leave>) -> Exchanged {
-        let Some(mut connection) = self.connect().await else {
-            return Exchanged::NeverSent;
-        };
-        match timeout(PATIENCE, self.exchange_on(&mut connection, request, leave)).await {
-            Ok(Ok(Some(answer))) => {
-                if answer.keeps_open {
-                    self.connection = Some(connection);
-                }
-                Exchanged::Answered(answer)
-            }
-            Ok(Ok(None)) => {
-                let half_sent = matches!(leave, Some(Leave::HalfSent | Leave::HalfSentReset));
-                // Whether it went well says nothing: the server may have hung up first.
-                drop(match leave {
-                    Some(Leave::HalfSentReset | Leave::Reset) => connection.reset(),
-                    _ => timeout(PATIENCE, connection.finish())
-                        .await
-                        .unwrap_or(Ok(())),
-                });
-                if half_sent {
-                    Exchanged::NeverSent
-                } else {
-                    Exchanged::Left
-                }
-            }
-            Ok(Err(error)) => {
-                assert_ne!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-                self.address += 1;
-                Exchanged::Broken
-            }
-            Err(_) => Exchanged::Broken,
-        }
-    }
-
-    /// The answer, or `None` if it is time to leave.
-    async fn exchange_on(
-        &mut self,
-        connection: &mut Connection,
-        request: &Request,
-        leave: Option<Leave>,
-    ) -> io::Result<Option<Answer>> {
-        match leave {
-            None => {
-                connection.send(&request.bytes).await?;
-                connection.answer().await.map(Some)
-            }
-            Some(Leave::HalfSent | Leave::HalfSentReset) => {
-                connection.send(&request.bytes[..request.half]).await?;
-                rest(self.random.pause(self.shared.load.leaves_within)).await;
-                Ok(None)
-            }
-            Some(Leave::Finish | Leave::Reset) => {
-                connection.send(&request.bytes).await?;
-                rest(self.random.pause(self.shared.load.leaves_within)).await;
-                Ok(None)
-            }
-        }
-    }
-
-    /// A connection to some process of the service; `None` if there is none just now.
-    async fn connect(&mut self) -> Option<Connection> {
-        if let Some(connection) = self.connection.take() {
-            return Some(connection);
-        }
-        let addresses = &self.shared.api.addresses;
-        let address = addresses[self.address % addresses.len()];
-        match timeout(PATIENCE, Connection::open(address)).await {
-            Ok(Ok(connection)) => Some(connection),
-            _ => {
-                self.address += 1;
-                rest(Duration::from_millis(20)).await;
-                None
-            }
-        }
-    }
-}
-
-struct Request {
-    bytes: Vec<u8>,
-    /// How much of it is clearly not all of it.
-    half: usize,
 }
 
 const fn unknown(exchanged: &Exchanged) -> Outcome {

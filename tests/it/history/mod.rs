@@ -4,19 +4,21 @@
 //! 10,000 acknowledged writes for each mode. For a longer run, as long as you like for each:
 //!
 //! ```text
-//! HISTORY_SECONDS=600 cargo test --release --test it history:: -- --test-threads=1
+//! HISTORY_SECONDS=600 cargo test --release --test it history::modes
 //! ```
 //!
 //! `HISTORY_SEED` repeats the choices of an earlier run, though not its timing.
 //!
-//! [`client`], [`record`] and [`checker`] know nothing of how a server is made: give them the
-//! addresses of any, with an [`client::Api`].
+//! [`drive`] and [`checker`] know nothing of how a server is made: give them the addresses of any, with
+//! a [`drive::Api`].
 
 mod broken;
 pub(crate) mod checker;
 mod checker_tests;
-pub(crate) mod client;
+mod client;
 mod documents;
+pub(crate) mod drive;
+mod exchange;
 pub(crate) mod faults;
 pub(crate) mod leases;
 mod modes;

@@ -7,7 +7,7 @@ use tower_conditional::policy::{Busy, Reads};
 use tower_conditional::{ConditionalLayer, MemoryStore, Policy, Runtime};
 
 use super::checker::{Counts, check};
-use super::client::{Load, drive};
+use super::drive::{Load, drive};
 use super::faults::{Plan, Tally};
 use super::leases::LeaseStore;
 use super::rows::Rows;

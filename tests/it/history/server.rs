@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tower_conditional::ConditionalLayer;
 use tower_conditional::report::Expected;
 
-use super::client::Api;
 use super::documents::Documents;
+use super::drive::Api;
 use super::faults::{Faults, Plan};
 use super::rows::Rows;
 

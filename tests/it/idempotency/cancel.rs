@@ -10,11 +10,11 @@ use http_body_util::Full;
 use tower_conditional::Runtime;
 use tower_conditional::idempotency::{
     Attempt, BeginOptions, Begun, Ending, Fingerprint, IdempotencyPolicy, IdempotencyStore,
-    MemoryIdempotencyStore, RecordKey, Settlement,
+    InFlight, MemoryIdempotencyStore, RecordKey, Settlement,
 };
 use tower_conditional::store::{Answer as StoreAnswer, StoreError};
 
-use super::{App, Clock, created, post};
+use super::{App, Clock, created, post, status};
 
 /// Waits before and after each of its steps, as a database does.
 struct Slow(MemoryIdempotencyStore);
@@ -155,5 +155,37 @@ async fn an_answer_that_nobody_waits_for_is_kept() {
         tokio::task::yield_now().await;
     };
     assert!(answer.is_replayed());
+    assert_eq!(app.runs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_while_it_waits_is_not_run_later() {
+    let (entered, go_on) = (
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
+    );
+    let (entering, going_on) = (Arc::clone(&entered), Arc::clone(&go_on));
+    let app = App::new(
+        MemoryIdempotencyStore::new(),
+        IdempotencyPolicy::new().in_flight(InFlight::Wait(Duration::from_secs(3600))),
+        move |_, _| {
+            let (entering, going_on) = (Arc::clone(&entering), Arc::clone(&going_on));
+            async move {
+                entering.notify_one();
+                going_on.notified().await;
+                status(409)
+            }
+        },
+    );
+    let first = app.spawn(post("k", "{}"));
+    entered.notified().await;
+    let waiting = app.spawn(post("k", "{}"));
+    // The clock stands still unless everybody waits.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    go_on.notify_one();
+    assert_eq!(first.await.unwrap().status, 409);
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(app.runs(), 1);
 }

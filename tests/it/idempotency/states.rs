@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use http_body::Body as _;
 use tokio::sync::Notify;
+use tower::ServiceExt as _;
 use tower_conditional::idempotency::{
     IdempotencyPolicy, InFlight, Keep, KeyUse, MemoryIdempotencyStore,
 };
+
+use tower_conditional::problem::Reason;
 
 use super::{App, Clock, add, created, post, status, with, without_key};
 
@@ -32,6 +36,16 @@ async fn a_retry_gets_the_first_answer_etag_and_location_included() {
         app.send(post("k", "{}")).await.assert_replays(&first);
     }
     assert_eq!(app.runs(), 1);
+}
+
+#[tokio::test]
+async fn the_length_of_a_kept_answer_is_told_every_time() {
+    let app = orders();
+    for _ in 0..2 {
+        let answer = app.service.clone().oneshot(post("k", "{}")).await;
+        let length = answer.expect("infallible").body().size_hint().exact();
+        assert_eq!(length, Some(8));
+    }
 }
 
 #[tokio::test]
@@ -176,6 +190,22 @@ async fn a_refused_request_leaves_its_key_free() {
         assert!(!second.is_replayed());
         assert_eq!(app.runs(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_refusal_of_an_inner_layer_is_one_whatever_its_status_is() {
+    let app = App::new(MemoryIdempotencyStore::new(), policy(), async |run, _| {
+        let mut response = status(200);
+        if run == 1 {
+            // As an API answers whose errors are all 200, and that has its own renderer.
+            response.extensions_mut().insert(Reason::Stale);
+        }
+        response
+    });
+    assert_eq!(app.send(post("k", "{}")).await.status, 200);
+    let second = app.send(post("k", "{}")).await;
+    assert!(!second.is_replayed());
+    assert_eq!(app.runs(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The stores in SQL databases: one list of promises, kept by each of them.
 
 mod compare;
+mod keys;
 #[cfg(feature = "sqlx-postgres")]
 mod postgres;
 mod promises;

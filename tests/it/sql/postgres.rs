@@ -8,7 +8,7 @@ use super::worker;
 use crate::support::folder::Folder;
 use crate::support::postgres::shared;
 
-mod failures;
+pub(super) mod failures;
 mod migration;
 
 struct Fixture {
@@ -22,7 +22,7 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
 }
 
 /// A table of one's own: tests share a server.
-fn table() -> TableName {
+pub(super) fn table() -> TableName {
     TableName::new(&name()).expect("a plain name")
 }
 

@@ -25,7 +25,7 @@ pub(super) fn pool(folder: &Path) -> SqlitePool {
         .connect_lazy_with(options_of(folder))
 }
 
-fn options_of(folder: &Path) -> SqliteConnectOptions {
+pub(super) fn options_of(folder: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(folder.join("test.db"))
         .create_if_missing(true)
@@ -60,7 +60,7 @@ async fn killed_writers_lose_no_update() {
     worker::killed_writers_lose_no_update(target(&folder), &data).await;
 }
 
-fn target(folder: &Folder) -> worker::Target {
+pub(super) fn target(folder: &Folder) -> worker::Target {
     worker::Target::Sqlite {
         folder: folder.path().to_owned(),
     }

@@ -13,7 +13,7 @@ use super::shared::*;
 
 /// The database that all processes share.
 #[derive(Clone)]
-pub(super) enum Target {
+pub(crate) enum Target {
     #[cfg(feature = "sqlx-postgres")]
     Postgres { server: PathBuf, table: String },
     #[cfg(feature = "sqlx-sqlite")]
@@ -88,6 +88,10 @@ async fn plays_its_role() {
         return;
     };
     let target = Target::from_words(&std::env::var(TARGET).expect("it is set"));
+    if let Some(role) = role.strip_prefix("keys ") {
+        let data = PathBuf::from(std::env::var(DATA).expect("it is set"));
+        return super::keys::worker::play(role, &target, &data).await;
+    }
     let store = target.open().await;
     match &*role {
         "hold" => {
@@ -106,7 +110,7 @@ async fn plays_its_role() {
 }
 
 /// The test harness keeps what is printed to itself; this goes out at once.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     use std::io::Write;
     let mut out = std::io::stderr().lock();
     writeln!(out, "{line}").expect("somebody listens");
@@ -140,14 +144,14 @@ async fn write_once(store: &Arc<dyn ClaimStore>, data: &Path) {
 }
 
 /// A process that is killed when this is dropped.
-struct Worker {
+pub(crate) struct Worker {
     process: Child,
     lines: BufReader<std::process::ChildStderr>,
     _out: ChildStdout,
 }
 
 impl Worker {
-    fn start(role: &str, target: &Target, data: &Path) -> Self {
+    pub(crate) fn start(role: &str, target: &Target, data: &Path) -> Self {
         let mut process = Command::new(std::env::current_exe().expect("it has a path"))
             .args(["--exact", "sql::worker::plays_its_role", "--nocapture"])
             .env(ROLE, role)
@@ -168,14 +172,14 @@ impl Worker {
     }
 
     /// The next line that it says; None once it is dead.
-    fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let length = self.lines.read_line(&mut line).expect("it is text");
         (length > 0).then(|| line.trim().to_owned())
     }
 
     /// As by `kill -9`.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it can be killed");
         self.process.wait().expect("it can be waited for");
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
 /// An example that is serving; killed when it is dropped.
@@ -34,10 +34,30 @@ impl Example {
     }
 }
 
-impl Drop for Example {
-    fn drop(&mut self) {
+impl Example {
+    /// As a power failure does, to the process alone.
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("the example can be killed");
         self.process.wait().expect("the example ends");
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.process.id().to_string()])
+            .status();
+        assert!(sent.expect("there is a kill").success());
+    }
+
+    /// How it ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("the example ends")
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

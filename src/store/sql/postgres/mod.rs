@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Execute, Executor, Postgres, query_as};
 
 use super::ask::{Ask, Record};
-use super::engine::{Statements, Templates};
+use super::engine::{Dialect, Statements, Templates};
 use super::error::Meaning;
 use super::{SqlStore, TableName};
 use crate::store::Intent;
@@ -30,18 +30,9 @@ use crate::store::Intent;
 /// ```
 pub type PostgresStore = SqlStore<Postgres>;
 
-impl Statements for Postgres {
-    const TEMPLATES: Templates = Templates {
-        claim: include_str!("claim.sql"),
-        current: include_str!("current.sql"),
-        exists: include_str!("exists.sql"),
-        forget: include_str!("forget.sql"),
-        migration: include_str!("migration.sql"),
-        prune: include_str!("prune.sql"),
-        schema_version: include_str!("schema_version.sql"),
-        seen: include_str!("seen.sql"),
-        settle: include_str!("settle.sql"),
-    };
+impl Dialect for Postgres {
+    const EXISTS: &'static str = include_str!("exists.sql");
+    const SCHEMA_VERSION: &'static str = include_str!("schema_version.sql");
 
     const TRIGGER: &'static str = include_str!("trigger.sql");
 
@@ -55,6 +46,7 @@ impl Statements for Postgres {
             .replace("{table:counts}", &table.quoted("_counts_versions"))
             .replace("{trigger}", &table.bare("_counts_versions"))
             .replace("{meta}", &table.quoted("_meta"))
+            .replace("{forget_at}", &table.bare("_forget_at"))
             .replace("{sequence}", &table.quoted("_numbers"))
     }
 
@@ -74,6 +66,45 @@ impl Statements for Postgres {
             _ => Meaning::Refused,
         }
     }
+
+    fn numbers<'a>(
+        connection: &'a mut PgConnection,
+        text: &'a str,
+        parameter: Option<i64>,
+    ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
+        let query = sqlx::query_scalar(text);
+        let query = match parameter {
+            Some(parameter) => query.bind(parameter),
+            None => query,
+        };
+        Box::pin(query.fetch_all(connection))
+    }
+
+    fn rows<'e, 'q: 'e>(
+        connection: &'e mut PgConnection,
+        query: impl Execute<'q, Self> + 'q,
+    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
+        connection.fetch_all(query)
+    }
+
+    fn script<'a>(
+        connection: &'a mut PgConnection,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Self::QueryResult, sqlx::Error>> {
+        connection.execute(text)
+    }
+}
+
+impl Statements for Postgres {
+    const TEMPLATES: Templates = Templates {
+        claim: include_str!("claim.sql"),
+        current: include_str!("current.sql"),
+        forget: include_str!("forget.sql"),
+        migration: include_str!("migration.sql"),
+        prune: include_str!("prune.sql"),
+        seen: include_str!("seen.sql"),
+        settle: include_str!("settle.sql"),
+    };
 
     fn ask<'a>(
         connection: &'a mut PgConnection,
@@ -102,33 +133,6 @@ impl Statements for Postgres {
             } => query.bind(*key).bind(*token).bind(*outcome),
         };
         Box::pin(query.fetch_all(connection))
-    }
-
-    fn numbers<'a>(
-        connection: &'a mut PgConnection,
-        text: &'a str,
-        parameter: Option<i64>,
-    ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
-        let query = sqlx::query_scalar(text);
-        let query = match parameter {
-            Some(parameter) => query.bind(parameter),
-            None => query,
-        };
-        Box::pin(query.fetch_all(connection))
-    }
-
-    fn rows<'e, 'q: 'e>(
-        connection: &'e mut PgConnection,
-        query: impl Execute<'q, Self> + 'q,
-    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
-        connection.fetch_all(query)
-    }
-
-    fn script<'a>(
-        connection: &'a mut PgConnection,
-        text: &'a str,
-    ) -> BoxFuture<'a, Result<Self::QueryResult, sqlx::Error>> {
-        connection.execute(text)
     }
 }
 

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Execute, Executor, Sqlite, query_as};
 
 use super::ask::{Ask, Record};
-use super::engine::{Statements, Templates};
+use super::engine::{Dialect, Statements, Templates};
 use super::error::Meaning;
 use super::{SqlStore, TableName};
 use crate::store::Intent;
@@ -39,18 +39,9 @@ const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 /// ```
 pub type SqliteStore = SqlStore<Sqlite>;
 
-impl Statements for Sqlite {
-    const TEMPLATES: Templates = Templates {
-        claim: include_str!("claim.sql"),
-        current: include_str!("current.sql"),
-        exists: include_str!("exists.sql"),
-        forget: include_str!("forget.sql"),
-        migration: include_str!("migration.sql"),
-        prune: include_str!("prune.sql"),
-        schema_version: include_str!("schema_version.sql"),
-        seen: include_str!("seen.sql"),
-        settle: include_str!("settle.sql"),
-    };
+impl Dialect for Sqlite {
+    const EXISTS: &'static str = include_str!("exists.sql");
+    const SCHEMA_VERSION: &'static str = include_str!("schema_version.sql");
 
     const TRIGGER: &'static str = include_str!("trigger.sql");
 
@@ -70,6 +61,7 @@ impl Statements for Sqlite {
             .replace("{table:next_claim}", &table.quoted("_next_claim"))
             .replace("{table:counts}", &table.quoted("_counts_versions"))
             .replace("{table:raise}", &table.quoted("_raise"))
+            .replace("{forget_at}", &table.quoted("_forget_at"))
             .replace("{meta}", &table.quoted("_meta"))
             .replace("{meta:bare}", &table.bare("_meta"))
             .replace("{meta:text}", &table.plain("_meta"))
@@ -87,6 +79,45 @@ impl Statements for Sqlite {
             Ok(_) => Meaning::Refused,
         }
     }
+
+    fn numbers<'a>(
+        connection: &'a mut SqliteConnection,
+        text: &'a str,
+        parameter: Option<i64>,
+    ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
+        let query = sqlx::query_scalar(text);
+        let query = match parameter {
+            Some(parameter) => query.bind(parameter),
+            None => query,
+        };
+        Box::pin(query.fetch_all(connection))
+    }
+
+    fn rows<'e, 'q: 'e>(
+        connection: &'e mut SqliteConnection,
+        query: impl Execute<'q, Self> + 'q,
+    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
+        connection.fetch_all(query)
+    }
+
+    fn script<'a>(
+        connection: &'a mut SqliteConnection,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Self::QueryResult, sqlx::Error>> {
+        connection.execute(text)
+    }
+}
+
+impl Statements for Sqlite {
+    const TEMPLATES: Templates = Templates {
+        claim: include_str!("claim.sql"),
+        current: include_str!("current.sql"),
+        forget: include_str!("forget.sql"),
+        migration: include_str!("migration.sql"),
+        prune: include_str!("prune.sql"),
+        seen: include_str!("seen.sql"),
+        settle: include_str!("settle.sql"),
+    };
 
     fn ask<'a>(
         connection: &'a mut SqliteConnection,
@@ -116,33 +147,6 @@ impl Statements for Sqlite {
             } => query.bind(*key).bind(*token).bind(*outcome),
         };
         Box::pin(query.fetch_all(connection))
-    }
-
-    fn numbers<'a>(
-        connection: &'a mut SqliteConnection,
-        text: &'a str,
-        parameter: Option<i64>,
-    ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
-        let query = sqlx::query_scalar(text);
-        let query = match parameter {
-            Some(parameter) => query.bind(parameter),
-            None => query,
-        };
-        Box::pin(query.fetch_all(connection))
-    }
-
-    fn rows<'e, 'q: 'e>(
-        connection: &'e mut SqliteConnection,
-        query: impl Execute<'q, Self> + 'q,
-    ) -> BoxFuture<'e, Result<Vec<Self::Row>, sqlx::Error>> {
-        connection.fetch_all(query)
-    }
-
-    fn script<'a>(
-        connection: &'a mut SqliteConnection,
-        text: &'a str,
-    ) -> BoxFuture<'a, Result<Self::QueryResult, sqlx::Error>> {
-        connection.execute(text)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sql::shared::*;
 use crate::support::postgres::{Server, options as server_options, own};
 
 /// Ends the connection that a statement on `table` is stuck on.
-async fn terminate_stuck(admin: &PgPool, table: &TableName, event: &str) {
+pub(in crate::sql) async fn terminate_stuck(admin: &PgPool, table: &TableName, event: &str) {
     let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE pid <> pg_backend_pid() AND query LIKE $1 AND (wait_event_type = $2 OR wait_event = $2)";
     loop {
