@@ -18,6 +18,7 @@ mod readiness;
 mod readme;
 mod reads;
 mod redis;
+mod sales_documents;
 mod sequence;
 mod sql;
 mod stamping;

@@ -1,12 +1,14 @@
 //! What several tests need: a store that can be told to fail or to take its time, a site of a few
 //! notes whose handler knows nothing of versions, answers that are easy to look at, a server on a
-//! real socket, an example that runs.
+//! real socket, an example that runs, alone or in several processes on one database.
 
+pub(crate) mod client;
 pub(crate) mod example;
 pub(crate) mod folder;
 pub(crate) mod postgres;
 mod seen;
 mod server;
+pub(crate) mod service;
 mod site;
 mod store;
 
