@@ -67,7 +67,7 @@ pub(crate) fn to_text(object: &Object) -> String {
     serde_json::to_string(object).expect("a JSON object can be written")
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = value.split(';').next().unwrap_or("").trim();

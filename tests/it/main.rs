@@ -25,6 +25,7 @@ mod readme;
 mod reads;
 mod records;
 mod redis;
+mod sales_documents;
 mod sequence;
 mod set_once;
 mod several_keys;

@@ -2,12 +2,14 @@
 //! notes whose handler knows nothing of versions, answers that are easy to look at, a server on a
 //! real socket, an example that runs, alone or in several processes on one database.
 
+#[allow(dead_code, reason = "each example needs its own part of this")]
 pub(crate) mod client;
 pub(crate) mod example;
 pub(crate) mod folder;
 pub(crate) mod postgres;
 mod seen;
 mod server;
+#[allow(dead_code, reason = "each example needs its own part of this")]
 pub(crate) mod service;
 mod site;
 mod store;
