@@ -129,9 +129,12 @@ pub struct Rules {
     /// Is an `If-Match` that cannot be read a bad request? Otherwise it is a condition that is
     /// false, answered as a stale one.
     pub malformed_is_bad_request: bool,
-    /// Can this method create the resource? Then a missing resource fails `If-Match`; otherwise
-    /// the handler is asked, for its 404.
+    /// Can this method create the resource? Then a missing resource fails `If-Match`; otherwise it
+    /// is 404, before any condition.
     pub creates: bool,
+    /// Does the handler compare versions itself? If not, it must not run where `If-Match` is false:
+    /// not even for its 404, since an idempotent `DELETE` may well say 204.
+    pub handler_compares: bool,
     /// Do `W/"5"` and `"5-gzip"` name version 5 in `If-Match`?
     pub tolerant: bool,
     /// What the route itself wants of a write, whatever its conditions: that there is (`true`) or is
@@ -148,6 +151,7 @@ impl Default for Rules {
             required: false,
             malformed_is_bad_request: false,
             creates: true,
+            handler_compares: false,
             tolerant: false,
             existence: None,
             limits: Limits::DEFAULT,
@@ -197,6 +201,8 @@ pub enum Refusal {
     },
     /// The route wants `If-Match`, and there is none.
     Missing,
+    /// `If-Match` names a version of what is not there: 404, as the handler would have it.
+    NotFound,
     /// The resource is not there, and the route is about one that is.
     NotSet,
 }
@@ -231,8 +237,14 @@ pub fn decide(
         || preconditions
             .if_range()
             .is_none_or(|condition| if_range(condition, selected, now));
-    if handler_says_404(access, selected, rules) {
-        return Decision::Forward { range };
+    if is_missing(access, selected, rules) {
+        let refused = access == Access::Write
+            && !rules.handler_compares
+            && preconditions.if_match().is_some();
+        return match refused {
+            true => Decision::Refuse(Refusal::NotFound),
+            false => Decision::Forward { range },
+        };
     }
     if let Some(field) = preconditions.if_match() {
         match if_match(&field, selected, rules) {
@@ -390,10 +402,10 @@ fn if_range(condition: IfRange<'_>, selected: Selected<'_>, now: Option<HttpDate
     }
 }
 
-/// A resource that is not there, and a method that would not create it: the handler's plain
-/// answer is 404, which comes before any condition.
-fn handler_says_404(access: Access, selected: Selected<'_>, rules: &Rules) -> bool {
-    matches!(selected, Selected::Absent) && (access == Access::Read || !rules.creates)
+/// A resource that is not there, and a method that would not create it: the plain answer is 404,
+/// which comes before any condition.
+const fn is_missing(access: Access, selected: Selected<'_>, rules: &Rules) -> bool {
+    matches!(selected, Selected::Absent) && (matches!(access, Access::Read) || !rules.creates)
 }
 
 /// `If-None-Match: *` is a precondition of its own, which no stale client can meet.

@@ -264,8 +264,8 @@ impl Policy {
 
     /// Can a request by this method create the resource that it names?
     ///
-    /// If so, `If-Match` on a missing resource is refused here. If not, the handler is asked, for
-    /// its 404. Defaults to no for `PATCH` and `DELETE` and to yes for everything else, because an
+    /// If so, `If-Match` on a missing resource is refused as stale. If not, it is 404: by this layer
+    /// in claim mode, by the handler where that compares versions itself. Defaults to no for `PATCH` and `DELETE` and to yes for everything else, because an
     /// update of a deleted resource must not bring it back.
     pub fn creates(mut self, method: Method, creates: bool) -> Self {
         self.creates = self.creates.except(method, creates);
@@ -509,8 +509,8 @@ impl Policy {
     /// [report](crate::report::Report) it. The response comes without its body.
     ///
     /// Defaults to: 2xx has written (deleted, if the method is `DELETE`), 4xx has not; anything
-    /// else may have, and so may 202 and 408, which a timeout around the handler gives when it has
-    /// dropped the handler half way.
+    /// else, and 202, may have. After 408 and 504, the answers of a timeout around the handler, the
+    /// write may still be under way, and the resource stays claimed for a [lease](Self::lease).
     pub fn outcome(
         mut self,
         outcome: impl Fn(&Response<()>) -> Outcome + Send + Sync + 'static,
@@ -630,8 +630,9 @@ impl Policy {
         *self.if_match.of(method)
     }
 
-    pub(crate) fn rules(&self, method: &Method) -> Rules {
+    pub(crate) fn rules(&self, method: &Method, handler_compares: bool) -> Rules {
         Rules {
+            handler_compares,
             required: self.if_match_of(method) == IfMatch::Required,
             malformed_is_bad_request: self.malformed == Malformed::BadRequest,
             creates: *self.creates.of(method),
@@ -657,6 +658,12 @@ impl Policy {
     pub(crate) fn others(&self, parts: &Parts, key: &ResourceKey) -> Vec<ResourceKey> {
         let others = self.also_moves.as_ref();
         others.map_or_else(Vec::new, |others| others(parts, key))
+    }
+
+    /// Is this the answer of a timeout around the handler, whose effects may still be under way?
+    pub(crate) fn is_unfinished<B>(&self, response: &Response<B>) -> bool {
+        let timeouts = [StatusCode::REQUEST_TIMEOUT, StatusCode::GATEWAY_TIMEOUT];
+        self.outcome.is_none() && timeouts.contains(&response.status())
     }
 
     pub(crate) fn outcome_of(&self, method: &Method, response: &Response<()>) -> Outcome {

@@ -6,6 +6,7 @@
 //! | [`Reason::Exists`] | 412 | `precondition-failed` |
 //! | [`Reason::AlreadySet`] | 409 | `already-set`, or the route's own |
 //! | [`Reason::NotSet`] | 409 | `not-set`, or the route's own |
+//! | [`Reason::NotFound`] | 404 | `not-found` |
 //! | [`Reason::Missing`] | 428 or 400, by policy | `if-match-required` |
 //! | [`Reason::MalformedIfMatch`] | 400 | `if-match-malformed` |
 //! | [`Reason::MalformedIfNoneMatch`] | 400 | `if-none-match-malformed` |
@@ -87,6 +88,8 @@ pub enum Reason {
     Missing,
     /// A handler answered an unsafe method with success and never said what it wrote.
     NotEnforced,
+    /// `If-Match` names a version of what is not there.
+    NotFound,
     /// The copy that the client has is good: 304, which is no problem and has no document.
     NotModified,
     /// The resource is not there, and the route is about one that is.
@@ -123,6 +126,7 @@ impl Reason {
             Self::MalformedIfNoneMatch => "if-none-match-malformed",
             Self::Missing => "if-match-required",
             Self::NotEnforced => "precondition-not-enforced",
+            Self::NotFound => "not-found",
             Self::NotModified => "not-modified",
             Self::NotSet => "not-set",
             Self::EarlierOutcomeUnknown | Self::OutcomeUnknown => "outcome-unknown",
@@ -149,6 +153,7 @@ impl Reason {
             Self::MalformedIfNoneMatch => "If-None-Match Malformed",
             Self::Missing => "If-Match Required",
             Self::NotEnforced => "Precondition Not Enforced",
+            Self::NotFound => "Not Found",
             Self::NotModified => "Not Modified",
             Self::NotSet => "Not Set",
             Self::EarlierOutcomeUnknown | Self::OutcomeUnknown => "Outcome Unknown",

@@ -15,7 +15,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -103,24 +103,38 @@ impl Runtime {
         limit: Duration,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let mut work = pin!(work);
-        let mut limit = pin!(self.sleep(limit));
-        // The limit first: after a stall that has made both ready, the work is not taken one step
-        // further.
-        poll_fn(|context| match limit.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => work.as_mut().poll(context).map(Some),
-        })
-        .await
+        unless(pin!(self.sleep(Some(limit))), work).await
     }
 
-    /// A future that is ready after `duration`; never, without a timer.
-    pub(crate) async fn sleep(&self, duration: Duration) {
-        match &self.timer {
-            Some(timer) => timer.sleep(duration).await,
-            None => std::future::pending().await,
+    /// A future that is ready `duration` from now, whenever it is first polled; never, without a
+    /// duration or a timer.
+    pub(crate) fn sleep(
+        &self,
+        duration: Option<Duration>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let timer = self.timer.as_ref().zip(duration);
+        let sleep = timer.map(|(timer, duration)| timer.sleep(duration));
+        async {
+            match sleep {
+                Some(sleep) => sleep.await,
+                None => std::future::pending().await,
+            }
         }
     }
+}
+
+/// The result of `work`, or `None` if `limit` was over first. The limit is looked at first: after a
+/// stall that has made both ready, the work is not taken one step further.
+pub(crate) async fn unless<T>(
+    mut limit: Pin<&mut impl Future<Output = ()>>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| match limit.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => work.as_mut().poll(context).map(Some),
+    })
+    .await
 }
 
 /// The client that detached work is done for.

@@ -21,7 +21,7 @@ use super::database::{Database, Kind, Schema};
 use super::json::{from_text, to_text};
 
 /// How long a key stays busy after its process was killed.
-pub(crate) const LEASE: Duration = Duration::from_secs(6);
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 /// How soon a client should ask again for an answer that is on its way.
 const SOON: Duration = Duration::from_secs(1);

@@ -12,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod problems;
 pub(crate) mod refused;
 pub(crate) mod serve;
+pub(crate) mod upload;
 
 /// The number in an environment variable, or `default` if it is not set.
 pub(crate) fn setting<N>(variable: &str, default: N) -> Result<N, String>

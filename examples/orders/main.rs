@@ -44,6 +44,8 @@ mod common;
 mod orders;
 mod parts;
 mod revisions;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod versions;
 mod write;

@@ -5,6 +5,7 @@
 //! of it runs where a client that leaves cannot stop it, if there is such a place.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ use super::upload::{Unread, read_body};
 use crate::decision::Decision;
 use crate::policy::{RequestBodies, SettleAt};
 use crate::report::{Report, Representation};
-use crate::runtime::Client;
+use crate::runtime::{Client, unless};
 use crate::store::{ClaimStore, Outcome, Settled, Snapshot, State};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -163,14 +164,12 @@ where
             return Ok(Response::new(ResponseBody::default()));
         }
         let runtime = self.exchange.config.runtime.clone();
+        let mut limit = pin!(runtime.sleep(claims.time_to_finish()));
         let refused = refuse_claimed(&self.exchange, &self.parts, claims.state());
-        let refused = match claims.time_to_finish() {
-            None => refused.await,
-            Some(limit) => runtime.within(limit, refused).await.unwrap_or_else(|| {
-                let answer = self.exchange.unavailable(&self.parts.headers);
-                Some(Stop::Answer(answer))
-            }),
-        };
+        let refused = unless(limit.as_mut(), refused).await.unwrap_or_else(|| {
+            let answer = self.exchange.unavailable(&self.parts.headers);
+            Some(Stop::Answer(answer))
+        });
         if let Some(stop) = refused {
             claims.release().await;
             return Ok(self.exchange.stopped(&self.parts, stop).await);
@@ -178,12 +177,8 @@ where
         let kept = kept_fields(&self.parts.headers);
         let parts = self.exchange.reads_back().then(|| self.parts.clone());
         let call = self.inner.call(Request::from_parts(self.parts, self.body));
-        let response = match claims.time_to_finish() {
-            None => call.await?,
-            Some(limit) => match runtime.within(limit, call).await {
-                Some(answer) => answer?,
-                None => return Ok(self.exchange.outcome_unknown(&kept)),
-            },
+        let Some(response) = unless(limit, call).await.transpose()? else {
+            return Ok(self.exchange.outcome_unknown(&kept));
         };
         match settle(&self.exchange, claims, response).await {
             Ended::Answer(answer) => Ok(answer),
@@ -227,6 +222,11 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
         Some(Report::Created { .. } | Report::Wrote(_)) => Outcome::Written,
         Some(Report::Read(_)) | None => exchange.policy.outcome_of(&exchange.method, &head),
     };
+    if report.is_none() && exchange.policy.is_unfinished(&head) {
+        // What a timeout cut off may still be under way: the claims are abandoned.
+        exchange.tell(&head, None, None);
+        return Ended::Answer(head.map(|()| ResponseBody::inner(body)));
+    }
     let conflict = matches!(report, Some(Report::Conflict { .. }));
     if exchange.policy.settle_at == SettleAt::BodyEnd && !conflict {
         return Ended::Answer(settle_at_body_end(exchange, claims, outcome, head, body));

@@ -173,8 +173,8 @@ async fn take_own<R>(
         if let Decision::Refuse(refusal) = exchange.decide(headers, &state) {
             return ControlFlow::Break(Stop::Refuse(refusal, Some(state)));
         }
-        // The handler is to say 404 of a resource that is missing: it may, for as long as the
-        // resource stays missing.
+        // What the store tested is not all that decides: now it is to be granted in this state, or
+        // not at all.
         condition = exactly(&state);
     }
     ControlFlow::Break(Stop::Answer(exchange.busy(

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use super::layer::Config;
+use super::layer::{Config, Mode};
 use crate::decision::{
     Access, Decision, Refusal, Rules, Selected, Validators, decide, refuse_unseen,
 };
@@ -80,7 +80,7 @@ impl Exchange {
     }
 
     fn decide_selected(&self, headers: &HeaderMap, selected: Selected<'_>) -> Decision {
-        self.decide_by(headers, selected, &self.policy.rules(&self.method))
+        self.decide_by(headers, selected, &self.rules())
     }
 
     /// Evaluates the conditions in `headers` against a representation that is there.
@@ -100,24 +100,25 @@ impl Exchange {
         decide(self.access, &preconditions, selected, rules, now)
     }
 
+    pub(super) fn rules(&self) -> Rules {
+        let handler_compares = matches!(self.config.mode, Mode::Handler(_));
+        self.policy.rules(&self.method, handler_compares)
+    }
+
     /// The refusal that needs no look at the resource, if there is one.
     pub(super) fn refuse_unseen(&self, headers: &HeaderMap) -> Option<Refusal> {
         if self.policy.existence_first {
             return None;
         }
         let preconditions = Preconditions::from_headers(headers);
-        refuse_unseen(
-            self.access,
-            &preconditions,
-            &self.policy.rules(&self.method),
-        )
+        refuse_unseen(self.access, &preconditions, &self.rules())
     }
 
     fn is_unprotected(&self, headers: &HeaderMap) -> bool {
         if self.policy.if_match_of(&self.method) != IfMatch::Warn {
             return false;
         }
-        let mut rules = self.policy.rules(&self.method);
+        let mut rules = self.rules();
         rules.required = true;
         refuse_unseen(self.access, &Preconditions::from_headers(headers), &rules).is_some()
     }
@@ -127,7 +128,7 @@ impl Exchange {
         let Some(field) = Preconditions::from_headers(headers).if_match() else {
             return Condition::Unconditional;
         };
-        let tolerant = self.policy.rules(&self.method).tolerant;
+        let tolerant = self.rules().tolerant;
         let mut versions = Vec::new();
         let scanned = self.scan(&field, |tag| {
             if !tag.is_weak() {
@@ -151,7 +152,7 @@ impl Exchange {
         let Some(field) = Preconditions::from_headers(headers).if_none_match() else {
             return Condition::Unconditional;
         };
-        let tolerant = self.policy.rules(&self.method).tolerant;
+        let tolerant = self.rules().tolerant;
         let mut versions = Vec::new();
         let scanned = self.scan(&field, |tag| {
             versions.extend(self.version_of_own(tag));
@@ -172,7 +173,7 @@ impl Exchange {
         field: &TagField<'h>,
         mut each: impl FnMut(EntityTagRef<'h>),
     ) -> Option<ListMatch> {
-        let limits = self.policy.rules(&self.method).limits;
+        let limits = self.rules().limits;
         let every = |tag| {
             each(tag);
             false
@@ -216,7 +217,7 @@ impl Exchange {
         let Some(version) = version.filter(|_| !self.policy.tags.is_one_to_one()) else {
             return synonyms;
         };
-        let tolerant = self.policy.rules(&self.method).tolerant;
+        let tolerant = self.rules().tolerant;
         let mut sort = |tag: EntityTagRef<'_>| {
             let named = self.policy.tags.named(&self.key, tag);
             let Some((_, variant)) = named.filter(|(named, _)| named == version) else {

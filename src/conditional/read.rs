@@ -164,7 +164,7 @@ impl Reading {
             alternates: &synonyms.alternates,
             last_modified,
         });
-        let mut rules = self.exchange.policy.rules(&self.exchange.method);
+        let mut rules = self.exchange.rules();
         rules.tolerant &= response.extensions().get::<ByteTag>().is_none();
         match self.exchange.decide_by(&self.kept, selected, &rules) {
             Decision::Reuse => {

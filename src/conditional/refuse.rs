@@ -122,7 +122,7 @@ impl Exchange {
             }
         }
         let preconditions = Preconditions::from_headers(kept);
-        let existence = self.policy.rules(&self.method).existence;
+        let existence = self.rules().existence;
         if preconditions.if_match().is_some() {
             Refusal::IfMatch
         } else if let Some(wanted) = existence {
@@ -150,7 +150,7 @@ impl Exchange {
             && !matches!(state, Some(State::Absent))
             && !matches!(
                 refusal,
-                Refusal::Malformed { .. } | Refusal::Missing | Refusal::NotSet
+                Refusal::Malformed { .. } | Refusal::Missing | Refusal::NotFound | Refusal::NotSet
             )
     }
 
@@ -241,6 +241,11 @@ impl Exchange {
                 let current = state.and_then(State::current).and_then(|it| self.tag(it));
                 let current = current.map(|tag| String::from_utf8_lossy(tag.opaque()).into_owned());
                 self.stale().with_detail(stale_detail(sent, state, current))
+            }
+            Refusal::NotFound => {
+                let sent = preconditions.if_match().map(|field| spelled(&field));
+                Problem::of(Reason::NotFound, StatusCode::NOT_FOUND)
+                    .with_detail(stale_detail(sent, state, None))
             }
             Refusal::IfUnmodifiedSince => self
                 .stale()

@@ -137,6 +137,6 @@ fn ran(status: StatusCode) -> bool {
 
 /// A condition that no handler can evaluate, because nobody can read it.
 fn unreadable(exchange: &Exchange, parts: &Parts) -> Option<Refusal> {
-    let rules = exchange.policy.rules(&exchange.method);
+    let rules = exchange.rules();
     crate::decision::refuse_unreadable(&Preconditions::from_headers(&parts.headers), &rules)
 }

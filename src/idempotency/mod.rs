@@ -83,7 +83,7 @@
 //! |---|---|
 //! | `key.rs`, `source.rs`, `content.rs` | keys, and where they come from |
 //! | `fingerprint.rs`, `stored.rs`, `ticket.rs` | what is remembered of a request, of its answer, of its run |
-//! | `store.rs`, `memory.rs`, `sql/`, `redis.rs` | the stores |
+//! | `store.rs`, `memory.rs`, `sql/`, `redis/` | the stores |
 //! | `form.rs` | an answer as stores outside of the process keep it |
 //! | `policy.rs`, `duplicate.rs` | what a route chooses |
 //! | `layer.rs`, `service.rs`, `exchange.rs`, `run.rs` | tower glue: one request from top to bottom |
@@ -92,12 +92,14 @@ mod content;
 mod duplicate;
 mod exchange;
 mod fingerprint;
-#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+#[cfg(any(feature = "redis", feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 mod form;
 mod key;
 mod layer;
 mod memory;
 mod policy;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod run;
 mod service;
 mod source;

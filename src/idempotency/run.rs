@@ -109,7 +109,7 @@ impl Run {
                         return ControlFlow::Break(self.in_progress(retry_after));
                     }
                     pause = pause.min(patience);
-                    config.runtime.sleep(pause).await;
+                    config.runtime.sleep(Some(pause)).await;
                     if client.has_left() {
                         // It left while it waited: the request must not be run behind its back.
                         return ControlFlow::Break(self.in_progress(retry_after));

@@ -74,10 +74,11 @@ use std::time::Duration;
 use redis::IntoConnectionInfo;
 use tokio::time::Instant;
 
-use self::connection::Connection;
-use self::link::Server;
+pub(crate) use self::connection::Connection;
+pub(crate) use self::link::Server;
 use self::nonce::Nonces;
-use self::script::{CLAIM, CURRENT, Reply, SETTLE, Script, Verdict};
+pub(crate) use self::script::Script;
+use self::script::{CLAIM, CURRENT, Reply, SETTLE, Verdict};
 use super::{
     Answer, Claim, ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled,
     Snapshot, StoreError, VersionStore,
@@ -94,7 +95,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Lua counts in doubles: ten years of microseconds leave room.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// How a [`RedisStore`] keeps its rows, and how long it waits for its server.
+/// How a [`RedisStore`] or a
+/// [`RedisIdempotencyStore`](crate::idempotency::redis::RedisIdempotencyStore) keeps its rows, and how long it waits for its server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -108,9 +110,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisOptions {
-    prefix: String,
+    pub(crate) prefix: String,
     idle: Option<Duration>,
-    connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
     response_timeout: Duration,
 }
 
@@ -138,6 +140,8 @@ impl RedisOptions {
 
     /// How long a row stays that nobody reads or writes; `None` means for ever. A client that comes
     /// back later with its tag gets a spurious conflict.
+    ///
+    /// Keys of an idempotency store have a time to live of their own instead.
     ///
     /// Defaults to 7 days: a form may stay open over the weekend, and rows of paths that somebody
     /// only tried out do not stay.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioTimer;
@@ -22,8 +23,8 @@ use tower::util::BoxCloneService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_conditional::store::{ClaimOptions, Claimed, Condition, Intent, Outcome};
 use tower_conditional::{
-    ClaimStore, ConditionalLayer, MemoryStore, Policy, RequestBody, ResourceKey, ResponseBody,
-    Runtime,
+    ClaimStore, ConditionalLayer, MemoryStore, Policy, Reader, RequestBody, ResourceKey,
+    ResponseBody, Runtime,
 };
 
 use crate::history::leases::LeaseStore;
@@ -109,7 +110,13 @@ impl World {
             let content = Arc::clone(&within);
             async move { Ok(handle(&content, request).await) }
         });
+        let within = Arc::clone(&content);
+        let reader = Reader::new(service_fn(move |request: Request<String>| {
+            let content = Arc::clone(&within);
+            async move { Ok::<_, Infallible>(handle(&content, request).await) }
+        }));
         let service = ConditionalLayer::with_runtime(Arc::clone(&store), runtime)
+            .reader(reader)
             .policy(Policy::rfc9110().lease(LEASE))
             .layer(handler);
         Self {
@@ -191,10 +198,10 @@ impl World {
     }
 }
 
-async fn handle(
-    content: &Mutex<Option<Bytes>>,
-    request: Request<RequestBody<Content>>,
-) -> Response<Content> {
+async fn handle<B>(content: &Mutex<Option<Bytes>>, request: Request<B>) -> Response<Content>
+where
+    B: Body<Data = Bytes, Error = Infallible>,
+{
     let (parts, body) = request.into_parts();
     let body = body.collect().await.expect("infallible").to_bytes();
     pause().await;

@@ -16,7 +16,7 @@ use hyper::rt::{Executor, Sleep, Timer};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_conditional::policy::IfMatch;
 use tower_conditional::{
-    ConditionalLayer, Policy, RequestBody, ResourceKey, Runtime, VersionStore as _,
+    ConditionalLayer, Policy, Reader, RequestBody, ResourceKey, Runtime, VersionStore as _,
 };
 
 use crate::history::leases::LeaseStore;
@@ -73,7 +73,7 @@ fn status_when_it_hangs(
     let (writes, begun) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&timer.begun));
     let handler = {
         let (writes, over) = (Arc::clone(&writes), Arc::clone(&timer.over));
-        service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+        move |request: Request<()>| {
             assert_eq!(begun.load(Ordering::SeqCst), 1, "the lease does not count");
             let is_write = request.method() == "PUT";
             writes.fetch_add(usize::from(is_write), Ordering::SeqCst);
@@ -89,11 +89,20 @@ fn status_when_it_hangs(
                 }
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
             }
-        })
+        }
     };
+    let reader = {
+        let handler = handler.clone();
+        Reader::new(service_fn(move |request: Request<String>| {
+            handler(request.map(drop))
+        }))
+    };
+    let handler =
+        service_fn(move |request: Request<RequestBody<Full<Bytes>>>| handler(request.map(drop)));
     let runtime = Runtime::new(Nowhere, timer.clone()).without_executor();
     let service = ConditionalLayer::with_runtime(store.clone(), runtime)
         .policy(Policy::rfc9110().if_match(IfMatch::Optional))
+        .reader(reader)
         .layer(handler);
     let mut request = Request::put("/documents/1")
         .body(Full::default())

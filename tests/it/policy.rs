@@ -105,7 +105,7 @@ impl Cell {
         }
     }
 
-    fn expected(&self) -> Expected {
+    fn expected(&self, handler_compares: bool) -> Expected {
         let creates = self.method == "PUT";
         let required = self.if_match == IfMatch::Required;
         let missing = self.sent == Sent::Nothing && required;
@@ -113,7 +113,11 @@ impl Cell {
             return self.missing();
         }
         if !self.exists && !creates {
-            return self.handler(404);
+            let names_a_version = !matches!(self.sent, Sent::Nothing | Sent::Create);
+            return match names_a_version && !handler_compares {
+                true => self.refused(404, "not-found", Reason::NotFound),
+                false => self.handler(404),
+            };
         }
         let matches = |holds| if holds { self.ran() } else { self.stale() };
         match self.sent {
@@ -215,7 +219,7 @@ async fn every_cell_does_what_its_policy_says() {
         let layer = ConditionalLayer::new(store.clone()).policy(cell.policy());
         let write = request(cell.method, PATH, cell.headers(), "new");
         let seen = ask(&layer, &site, write).await;
-        let expected = cell.expected();
+        let expected = cell.expected(false);
 
         assert_eq!(seen.status, expected.status, "{row}");
         assert_eq!(seen.etag(), expected.tag, "{row}");
@@ -286,7 +290,7 @@ async fn every_cell_that_a_store_can_decide_is_the_same_in_handler_mode_with_exi
         let layer = ConditionalLayer::handler_with(store).policy(policy);
         let write = request(cell.method, PATH, cell.headers(), "new");
         let seen = ask(&layer, &site, write).await;
-        let expected = cell.expected();
+        let expected = cell.expected(true);
         if expected.reason.is_some() {
             assert_refused(&seen, &expected, &row);
             assert_eq!(seen.etag(), expected.tag, "{row}");
@@ -310,7 +314,7 @@ async fn a_handler_that_is_to_show_what_is_current_sees_every_stale_write() {
         let layer = ConditionalLayer::handler_with(store).policy(policy);
         let write = request(cell.method, PATH, cell.headers(), "new");
         let seen = ask(&layer, &site, write).await;
-        let compares = match cell.expected().reason {
+        let compares = match cell.expected(true).reason {
             Some(Reason::Stale) => cell.sent != Sent::Malformed,
             Some(Reason::Exists) | None => true,
             Some(_) => false,
@@ -354,8 +358,9 @@ async fn methods_can_be_exceptions() {
         (&policy, "PATCH", false, &[("if-match", r#""5""#)], 409),
         (&policy, "PATCH", true, &[], 400),
         (&policy, "PUT", true, &[], 400),
-        // Of a method that cannot create, a missing resource is the handler's business.
-        (&policy, "PUT", false, &[("if-match", r#""5""#)], 201),
+        // Of a method that cannot create, a missing resource is 404 to whoever names a version of it.
+        (&policy, "PUT", false, &[("if-match", r#""5""#)], 404),
+        (&policy, "PUT", false, &[("if-none-match", "*")], 201),
         // The rule of a method is its own whatever the order in which it is said.
         (
             &Policy::aip154()

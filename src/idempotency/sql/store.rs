@@ -16,7 +16,7 @@ use crate::idempotency::store::{
 use crate::idempotency::stored::StoredResponse;
 use crate::idempotency::ticket::Ticket;
 use crate::store::sql::{
-    Engine, Failure, Link, OpenError, Schema, TableName, millis, persist, storable,
+    Engine, Failure, Link, OpenError, Schema, TableName, millis, persist, storable, store_error,
 };
 use crate::store::{Answer, StoreError};
 
@@ -182,7 +182,7 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
         let attempt = ticket.attempt();
         let settle = settlement(attempt, Some((answer, true)))?;
         let completed = DB::settle(connection, &self.texts.complete, &settle).await;
-        match completed.map_err(|error| Failure::of(error, DB::meaning))? {
+        match completed.map_err(store_error::<DB>)? {
             Some(_) => Ok(()),
             None => Err(StoreError::not_applied(
                 "the idempotency key was taken over, or forgotten, before the transaction was done",

@@ -23,7 +23,7 @@ pub(super) async fn wait(shards: Arc<Shards>, key: ResourceKey, wanted: Wanted) 
         digest: shards.digest(&key),
         ticket: None,
     };
-    let mut limit = pin!(shards.runtime.sleep(wanted.options.wait));
+    let mut limit = pin!(shards.runtime.sleep(Some(wanted.options.wait)));
     let mut end_of_claim = EndOfClaim {
         runtime: &shards.runtime,
         timer: None,
@@ -87,7 +87,7 @@ impl EndOfClaim<'_> {
         let runtime = self.runtime;
         let start = || {
             let remaining = ends.saturating_duration_since(Instant::now());
-            (ends, Box::pin(runtime.sleep(remaining)) as _)
+            (ends, Box::pin(runtime.sleep(Some(remaining))) as _)
         };
         let timer = match self.timer.take() {
             Some(timer) if timer.0 == ends => self.timer.insert(timer),

@@ -23,7 +23,7 @@ const LAYOUT: u32 = 1;
 const ERA_BELIEVED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     server: Server,
     schema_key: String,
     connect_timeout: Duration,
@@ -43,7 +43,7 @@ struct Live {
 }
 
 impl Connection {
-    pub(super) fn new(server: Server, schema_key: String, connect_timeout: Duration) -> Self {
+    pub(crate) fn new(server: Server, schema_key: String, connect_timeout: Duration) -> Self {
         Self {
             server,
             schema_key,
@@ -55,7 +55,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn round_trips(&self) -> u64 {
+    pub(crate) fn round_trips(&self) -> u64 {
         self.round_trips.load(Ordering::Relaxed)
     }
 
@@ -78,29 +78,50 @@ impl Connection {
             }
             command
         };
-        let mut answered = self
-            .ask::<Answered>(&live, &complete(script.by_digest()))
-            .await;
+        let answered: Answered = self.evaluate(&live, script, complete).await?;
+        // The nodes of a cluster have eras of their own: there it is asked each time.
+        if era.is_empty() && live.link.is_one_server() {
+            live.remember_era(asked, &answered.1);
+        }
+        Reply::read(&answered).map_err(StoreError::unknown)
+    }
+
+    /// Runs a script that is not about versions, on the row `key`.
+    pub(crate) async fn run_plain<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&[u8]],
+    ) -> Result<T, StoreError> {
+        let live = self.live().await.map_err(StoreError::not_applied)?;
+        let complete = |mut command: Cmd| {
+            command.arg(1).arg(key);
+            for argument in arguments {
+                command.arg(argument);
+            }
+            command
+        };
+        self.evaluate(&live, script, complete).await
+    }
+
+    async fn evaluate<T: FromRedisValue>(
+        &self,
+        live: &Arc<Live>,
+        script: &Script,
+        complete: impl Fn(Cmd) -> Cmd,
+    ) -> Result<T, StoreError> {
+        let mut answered = self.ask(live, &complete(script.by_digest())).await;
         let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
         if matches!(&answered, Err(error) if error.kind() == no_script) {
             // A new server, or one that was restarted: it keeps the script from now on.
-            answered = self.ask(&live, &complete(script.by_text())).await;
+            answered = self.ask(live, &complete(script.by_text())).await;
         }
-        match answered {
-            Ok(answered) => {
-                // The nodes of a cluster have eras of their own: there it is asked each time.
-                if era.is_empty() && live.link.is_one_server() {
-                    live.remember_era(asked, &answered.1);
-                }
-                Reply::read(&answered).map_err(StoreError::unknown)
+        answered.map_err(|error| {
+            if is_broken(&error) {
+                self.discard(live);
             }
-            Err(error) => {
-                if is_broken(&error) {
-                    self.discard(&live);
-                }
-                Err(told_apart(error, &live.link))
-            }
-        }
+            told_apart(error, &live.link)
+        })
     }
 
     async fn ask<T: FromRedisValue>(&self, live: &Live, command: &Cmd) -> Result<T, RedisError> {

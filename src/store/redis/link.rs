@@ -16,7 +16,7 @@ use super::RedisOptions;
 
 /// Whom to connect to, and how.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     address: Address,
     connect_timeout: Duration,
     response_timeout: Duration,
@@ -36,7 +36,7 @@ pub(super) enum Link {
 }
 
 impl Server {
-    pub(super) fn one(
+    pub(crate) fn one(
         address: impl IntoConnectionInfo,
         options: &RedisOptions,
     ) -> Result<Self, RedisError> {
@@ -48,7 +48,7 @@ impl Server {
     }
 
     #[cfg(feature = "redis-cluster")]
-    pub(super) fn cluster<A: IntoConnectionInfo>(
+    pub(crate) fn cluster<A: IntoConnectionInfo>(
         nodes: impl IntoIterator<Item = A>,
         options: &RedisOptions,
     ) -> Result<Self, RedisError> {

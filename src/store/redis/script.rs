@@ -10,7 +10,7 @@ use crate::store::{Current, Intent, State, Version};
 
 /// One Lua script: its text, and the digest by which a server knows it once it was loaded.
 #[derive(Debug)]
-pub(super) struct Script {
+pub(crate) struct Script {
     text: &'static str,
     digest: String,
 }
@@ -27,7 +27,7 @@ pub(super) static SETTLE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("row.lua"), include_str!("settle.lua"))));
 
 impl Script {
-    fn new(text: &'static str) -> Self {
+    pub(crate) fn new(text: &'static str) -> Self {
         Self {
             text,
             digest: Sha::new(text).get_hash().to_owned(),

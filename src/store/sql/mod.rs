@@ -68,9 +68,8 @@ pub(crate) use self::ask::millis;
 pub use self::compare::{Compared, Comparison, compare_and_set, version_trigger};
 pub use self::engine::Engine;
 pub(crate) use self::engine::{Dialect, statement};
-pub(crate) use self::error::Failure;
 pub use self::error::OpenError;
-pub(crate) use self::error::store_error;
+pub(crate) use self::error::{Failure, store_error};
 pub(crate) use self::link::{Link, storable};
 pub(crate) use self::pause::persist;
 #[cfg(feature = "sqlx-postgres")]

@@ -39,7 +39,8 @@ impl Plan {
         errors: 30,
         stalls: 10,
         hangs: 0,
-        inner_timeouts: 500,
+        // Few: what one cuts off blocks its resource for a lease.
+        inner_timeouts: 50,
         inner_timeout: Duration::from_millis(25),
         outer_timeout: Duration::from_millis(60),
         stall: Duration::from_millis(100),

@@ -10,8 +10,8 @@ use axum::middleware::{Next, from_fn};
 use http::request::Parts;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tower_conditional::ConditionalLayer;
 use tower_conditional::report::Expected;
+use tower_conditional::{ConditionalLayer, Reader};
 
 use super::documents::Documents;
 use super::drive::Api;
@@ -63,6 +63,7 @@ impl Server {
 
     async fn start(router: Router, layer: ConditionalLayer, faults: Arc<Faults>) -> Self {
         let (inner, outer) = (Arc::clone(&faults), Arc::clone(&faults));
+        let layer = layer.reader(Reader::new(router.clone()));
         let router = router
             .layer(from_fn(move |request: Request, next: Next| {
                 let faults = Arc::clone(&inner);

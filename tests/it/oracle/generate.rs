@@ -215,12 +215,19 @@ pub(super) fn route() -> impl Strategy<Value = Route> {
         6 => Just((8_192, 2_048)),
         1 => (0..20_usize, 0..4_usize),
     ];
-    (any::<[bool; 4]>(), limits).prop_map(|(choices, (most_bytes, most_tags))| {
-        let [required, malformed_is_bad_request, creates, tolerant] = choices;
+    (any::<[bool; 5]>(), limits).prop_map(|(choices, (most_bytes, most_tags))| {
+        let [
+            required,
+            malformed_is_bad_request,
+            creates,
+            handler_compares,
+            tolerant,
+        ] = choices;
         Route {
             required,
             malformed_is_bad_request,
             creates,
+            handler_compares,
             tolerant,
             most_bytes,
             most_tags,

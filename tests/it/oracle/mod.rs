@@ -51,9 +51,9 @@ fn the_decision_is_what_a_literal_reading_of_section_13_gives() {
             Ok(())
         })
         .unwrap();
-    // Two forwards, five refusals (one of them by either malformed field), 304 and a probe.
+    // Two forwards, five refusals (one of them by either malformed field), 404, 304 and a probe.
     let seen = seen.into_inner();
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 10), "{seen:?}");
 }
 
@@ -73,6 +73,7 @@ fn cases_that_were_wrong_once_stay_right() {
         required: false,
         malformed_is_bad_request: true,
         creates: false,
+        handler_compares: false,
         tolerant: false,
         most_bytes: 8_192,
         most_tags: 2_048,
@@ -176,6 +177,7 @@ fn real_answer(request: &Request, resource: &Resource, route: &Route, now: Optio
             ListField::IfNoneMatch => "if-none-match",
         }),
         Decision::Refuse(Refusal::Missing) => Answer::Missing,
+        Decision::Refuse(Refusal::NotFound) => Answer::NotFound,
         Decision::Refuse(other) => panic!("a refusal that the oracle does not know: {other:?}"),
     }
 }
@@ -230,6 +232,7 @@ fn headers(request: &Request) -> HeaderMap {
 fn rules(route: &Route) -> Rules {
     Rules {
         existence: None,
+        handler_compares: route.handler_compares,
         required: route.required,
         malformed_is_bad_request: route.malformed_is_bad_request,
         creates: route.creates,

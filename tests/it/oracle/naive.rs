@@ -40,6 +40,7 @@ pub(super) struct Route {
     pub(super) required: bool,
     pub(super) malformed_is_bad_request: bool,
     pub(super) creates: bool,
+    pub(super) handler_compares: bool,
     pub(super) tolerant: bool,
     pub(super) most_bytes: usize,
     pub(super) most_tags: usize,
@@ -50,6 +51,7 @@ pub(super) enum Answer {
     Forward { range: bool },
     Malformed(&'static str),
     Missing,
+    NotFound,
     NotModified,
     Probe,
     Refuse(&'static str),
@@ -93,6 +95,11 @@ pub(super) fn answer(
     // without those conditions, prior to processing the request content, would have been a status
     // code other than a 2xx (Successful) or 412". Ours: 404 is told before a missing If-Match too.
     if current.is_none() && (reads || !route.creates) {
+        // Ours: a handler that does not compare could say 204 to a second `DELETE` of one version.
+        let names_a_version = request.lines.iter().any(|(name, _)| *name == "if-match");
+        if !reads && names_a_version && !route.handler_compares {
+            return Answer::NotFound;
+        }
         return forward;
     }
 

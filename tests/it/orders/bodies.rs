@@ -1,5 +1,8 @@
 //! What is read of a body, and what is said of one that cannot be.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use super::service::{SELLER, on_each};
 
 const MIB: usize = 1024 * 1024;
@@ -93,6 +96,34 @@ async fn every_problem_has_the_trace_id_of_its_request() {
                 assert_eq!(answer.json()["traceId"], id, "{method} {path}");
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_all_before_he_reads_gets_his_answer_too() {
+    on_each(async |database| {
+        let service = database.start(&[]);
+        let mut client = TcpStream::connect(service.address())
+            .await
+            .expect("it serves");
+        let body = of_length(8 * MIB);
+        let head = format!(
+            "POST {SELLER}/orders HTTP/1.1\r\nhost: x\r\nidempotency-key: k\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client
+            .write_all(head.as_bytes())
+            .await
+            .expect("a server that reads");
+        client
+            .write_all(body.as_bytes())
+            .await
+            .expect("a server that reads on");
+        let mut answer = vec![0; 12];
+        client.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(answer, b"HTTP/1.1 413");
     })
     .await;
 }

@@ -4,6 +4,7 @@ mod claims;
 mod cluster;
 #[cfg(feature = "testing")]
 mod contract;
+mod keys;
 mod losses;
 mod processes;
 mod server;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// An example that is serving; killed when it is dropped.
 pub(crate) struct Example {
@@ -61,19 +61,21 @@ impl Drop for Example {
     }
 }
 
-/// The example's binary, built if it is missing or old.
+/// The example's binary, built if it is missing or old; once, for a test may start it often.
 fn binary(name: &str) -> PathBuf {
-    static BUILDING: Mutex<()> = Mutex::new(());
-    let building = BUILDING.lock();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", name]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    assert!(built.expect("cargo runs").success(), "{name} builds");
-    drop(building);
+    static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let test = std::env::current_exe().expect("a test has a path");
     let profile = test.ancestors().nth(2).expect("a test is two folders deep");
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !built.iter().any(|built| built == name) {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", name]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.expect("cargo runs").success(), "{name} builds");
+        built.push(name.to_owned());
+    }
     profile.join("examples").join(name)
 }

@@ -149,6 +149,20 @@ async fn of_many_processes_one_starts() {
     worker::of_many_processes_one_starts(target, &folder.path().join("go")).await;
 }
 
+#[cfg(feature = "testing")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_of_an_idempotency_store_is_kept_at_every_isolation_level() {
+    let Some(server) = shared() else { return };
+    for level in ["read committed", "repeatable read", "serializable"] {
+        let level = level.replace(' ', r"\ ");
+        let options = server.options();
+        let options = options.options([("default_transaction_isolation", level)]);
+        let table = table();
+        let suite = async || open(pool(options.clone()), &table).await;
+        tower_conditional::testing::assert_idempotency_store(suite).await;
+    }
+}
+
 /// A loser that saw no row, waited for the winner's, and asked again: seen by its second statement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_outrun_while_it_looks_asks_again() {

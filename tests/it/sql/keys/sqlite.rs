@@ -165,6 +165,14 @@ async fn a_file_that_somebody_else_keeps_locked_applies_nothing() {
     assert_eq!(settle(&impatient, &attempt, ending).await, Settlement::Done);
 }
 
+#[cfg(feature = "testing")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_of_an_idempotency_store_is_kept() {
+    let folder = Folder::new();
+    let suite = async || open(pool(folder.path())).await;
+    tower_conditional::testing::assert_idempotency_store(suite).await;
+}
+
 #[tokio::test]
 async fn a_pool_that_is_closed_applies_nothing() {
     let folder = Folder::new();
