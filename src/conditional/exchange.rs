@@ -145,8 +145,9 @@ impl Exchange {
             if !tag.is_weak() {
                 versions.extend(self.version_of(tag));
             }
-            if tolerant {
-                versions.extend(self.version_of(tag.without_proxy_marks()));
+            let bare = tag.without_proxy_marks();
+            if tolerant && bare != tag {
+                versions.extend(self.version_of(bare));
             }
         });
         match scanned {
@@ -169,8 +170,9 @@ impl Exchange {
         let mut versions = Vec::new();
         let scanned = self.scan(&field, |tag| {
             versions.extend(self.version_of_own(tag));
-            if tolerant {
-                versions.extend(self.version_of_own(tag.without_proxy_marks()));
+            let bare = tag.without_proxy_marks();
+            if tolerant && bare != tag {
+                versions.extend(self.version_of_own(bare));
             }
         });
         match scanned {
