@@ -24,7 +24,7 @@ use crate::store::{Answer, StoreError};
 const SCHEMA_VERSION: i64 = 1;
 
 /// How often a key is looked at that others use at the same moment. Each time somebody got on.
-const TRIES: usize = 8;
+const TRIES: usize = 16;
 
 /// How many rows are pruned in one statement.
 const PORTION: i64 = 1000;
@@ -205,6 +205,7 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
         mut options: BeginOptions,
     ) -> Result<Begun, StoreError> {
         storable(&[key.scope(), key.key()])?;
+        let wanted = options.instead_of;
         for _ in 0..TRIES {
             // A number that no token of ours can be names nobody.
             let instead_of = options.instead_of;
@@ -217,7 +218,18 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
                 ttl: millis(options.ttl),
                 instead_of,
             };
-            match persist(|| self.ask(&begin)).await? {
+            let row = match options.instead_of {
+                None => persist(|| self.ask(&begin)).await?,
+                Some(_) => match self.ask(&begin).await {
+                    // Perhaps by a completion: look again before it is taken over.
+                    Err(Failure::Contended(_)) => {
+                        options.instead_of = None;
+                        continue;
+                    }
+                    row => row?,
+                },
+            };
+            match row {
                 Some(Row::Started(token)) => {
                     let attempt = Attempt::new(key.clone(), *fingerprint, token, &options);
                     return Ok(Begun::Started(attempt));
@@ -227,6 +239,10 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
                     if options.instead_of == Some(token) =>
                 {
                     options.instead_of = None;
+                }
+                // Looked at again, and in doubt still.
+                Some(Row::There(Begun::InDoubt { token })) if wanted == Some(token) => {
+                    options.instead_of = wanted;
                 }
                 Some(Row::There(begun)) => return Ok(begun),
                 // It was absent when it was looked at.
