@@ -192,6 +192,8 @@ impl Default for Records {
 struct Record {
     fingerprint: Fingerprint,
     token: u64,
+    /// What a take-over has to name.
+    turn: u64,
     /// For an attempt that is abandoned.
     lease: Duration,
     ttl: Duration,
@@ -218,7 +220,7 @@ impl Records {
             if record.fingerprint != *fingerprint {
                 return Ok(Begun::Mismatch);
             }
-            let token = record.token;
+            let token = record.turn;
             let begun = match &record.stage {
                 Stage::InFlight => Begun::InFlight { retry_after: SOON },
                 Stage::Abandoned(until) if *until > now => Begun::InFlight {
@@ -239,10 +241,11 @@ impl Records {
             self.make_room(size_of_key(key))?;
         }
         self.bytes += size_of_key(key);
-        self.last_token += 1;
+        self.last_token += 2;
         let record = Record {
             fingerprint: *fingerprint,
             token: self.last_token,
+            turn: self.last_token,
             lease: options.lease,
             ttl: options.ttl,
             stage: Stage::InFlight,
@@ -264,11 +267,23 @@ impl Records {
             return Settlement::Fenced;
         }
         match ending {
-            Ending::Done(response) => self.complete(key, response, now),
+            Ending::Done(response) => {
+                if matches!(record.stage, Stage::Abandoned(_)) {
+                    self.end_doubt(key);
+                }
+                self.complete(key, response, now);
+            }
             Ending::InDoubt => self.end(key, Stage::Abandoned(now), now),
             Ending::NotRun => self.remove(key),
         }
         Settlement::Done
+    }
+
+    /// Whoever was told of the doubt, and is about to take over, is to look again.
+    fn end_doubt(&mut self, key: &RecordKey) {
+        if let Some(record) = self.by_key.get_mut(key) {
+            record.turn = record.token + 1;
+        }
     }
 
     fn abandon(&mut self, attempt: &Attempt, now: Instant) {
