@@ -27,9 +27,6 @@ use crate::envelope::Refused;
 /// write is given up, because somebody else may come forward soon.
 const LEASE: Duration = Duration::from_secs(9);
 
-/// Connections for claims, besides those for the documents: nobody who waits keeps one.
-const CONNECTIONS: u32 = 8;
-
 /// Where the claims are: beside the documents.
 pub(crate) async fn store(url: Option<&str>) -> Result<Arc<dyn ClaimStore>, Box<dyn Error>> {
     let url = url.unwrap_or("sqlite::memory:");
@@ -44,14 +41,15 @@ pub(crate) async fn store(url: Option<&str>) -> Result<Arc<dyn ClaimStore>, Box<
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(10));
+        // SQLite has one writer at a time, and lets others wait longer than a pool does.
         let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(1)
             .test_before_acquire(false);
         let store = SqliteStore::open(pool.connect_with(options).await?).await?;
         return Ok(Arc::new(QueuedStore::new(store)));
     }
     let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
+        .max_connections(8)
         .test_before_acquire(false);
     let store = PostgresStore::open(pool.connect(url).await?).await?;
     Ok(Arc::new(QueuedStore::new(store)))

@@ -127,14 +127,15 @@ fn hash_value(hash: &mut Hasher, value: &Value) {
     }
 }
 
-/// Doubles that are whole, and small enough to be exact, are written as the integers they are.
+/// Doubles that are whole, and small enough to have been sent as integers, are written as such.
 fn canonical(number: &Number) -> String {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
+    // 2^64: the parser has no larger integers.
+    const INTEGERS: f64 = 18_446_744_073_709_551_616.0;
     match number.as_f64() {
         Some(double) if !number.is_i64() && !number.is_u64() => {
-            if double.fract() == 0.0 && double.abs() < EXACT {
-                // Below 2^53, so that it fits.
-                (double as i64).to_string()
+            if double.fract() == 0.0 && double.abs() < INTEGERS {
+                // Which fits.
+                (double as i128).to_string()
             } else {
                 format!("{double:?}")
             }
@@ -154,6 +155,9 @@ mod tests {
             (r#"{"a":1}"#, r#"{"a":1.0}"#),
             (r#"{"a":100}"#, r#"{"a":1e2}"#),
             (r#"{"a":-0.0}"#, r#"{"a":0}"#),
+            (r#"{"a":1e16}"#, r#"{"a":10000000000000000}"#),
+            (r#"{"a":-9e18}"#, r#"{"a":-9000000000000000000}"#),
+            (r#"{"a":1e30}"#, r#"{"a":1000000000000000000000000000000}"#),
             (r#"{"a":0.5}"#, r#"{"a":5e-1}"#),
             (r#"{"a":"é"}"#, r#"{"a":"\u00e9"}"#),
             (r#"{"a":[{"c":1,"b":2}]}"#, r#"{"a":[{"b":2,"c":1}]}"#),
