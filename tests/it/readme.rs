@@ -15,20 +15,35 @@ struct Turn {
 #[test]
 fn the_dialogue_in_the_readme_is_what_the_quickstart_answers() {
     let readme = include_str!("../../README.md");
-    let dialogue = turns(readme, "$ curl -s --etag-save tag");
-    assert!(dialogue.len() >= 5, "the dialogue was found");
+    hold("quickstart", &turns(readme, "$ curl -s --etag-save tag"));
+}
 
-    let example = Example::start("quickstart", &[]);
-    let folder = std::env::temp_dir().join(format!("readme-dialogue-{}", std::process::id()));
+#[test]
+fn the_dialogue_in_the_readme_is_what_orders_answers() {
+    let readme = include_str!("../../README.md");
+    hold("orders", &turns(readme, "$ order=localhost:3000"));
+}
+
+/// Sends what the dialogue sends, and compares what comes back.
+fn hold(name: &str, dialogue: &[Turn]) {
+    assert!(dialogue.len() >= 5, "the dialogue was found");
+    let example = Example::start(name, &[]);
+    let folder = std::env::temp_dir().join(format!("readme-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder for the tag");
     let mut expected = Normal::default();
     let mut real = Normal::default();
-    for turn in &dialogue {
+    // Variables that the terminal would remember.
+    let mut variables = String::new();
+    for turn in dialogue {
         let command = turn
             .command
             .replace("localhost:3000", example.url.trim_start_matches("http://"));
+        if turn.printed.is_empty() {
+            variables += &format!("{command}; ");
+            continue;
+        }
         let output = Command::new("bash")
-            .args(["-c", &command])
+            .args(["-c", &(variables.clone() + &command)])
             .current_dir(&folder)
             .output()
             .expect("bash and curl are installed");
