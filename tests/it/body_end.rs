@@ -365,7 +365,7 @@ async fn over_http1_an_answer_without_content_does_not_leave_its_claim_behind() 
     let server = Server::start(layer.layer(handler)).await;
     let mut client = Raw::connect(&server).await;
     for _ in 0..3 {
-        let head = format!("DELETE {PATH} HTTP/1.1\r\nhost: a\r\nif-match: *\r\n\r\n");
+        let head = format!("PATCH {PATH} HTTP/1.1\r\nhost: a\r\nif-match: *\r\n\r\n");
         client.send(head).await;
         let head = client.head().await;
         assert!(head.starts_with("http/1.1 204 "), "{head}");
