@@ -51,6 +51,12 @@ impl Reporting {
             Some(Err(_)) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
             Some(Ok(snapshot)) => {
                 let refusal = match exchange.decide(headers, &snapshot.state) {
+                    // What is missing is missing, whatever the conditions.
+                    Decision::Refuse(Refusal::NotSet)
+                        if exchange.leaves_to_handler(Refusal::NotSet) =>
+                    {
+                        None
+                    }
                     Decision::Refuse(refusal) if exchange.leaves_to_handler(refusal) => {
                         unreadable(exchange, parts)
                     }

@@ -20,7 +20,7 @@ async fn a_handler_learns_whose_attempt_it_is() {
             let ticket = ticket(&request);
             let key = ticket.attempt().key();
             assert_eq!((key.scope(), key.key()), ("ann", "header:k"));
-            assert_eq!(ticket.attempt().token(), 1);
+            assert!(ticket.attempt().token() > 0);
             created(run)
         },
     );
