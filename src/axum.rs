@@ -37,12 +37,15 @@
 //!     .with_state(Row::default());
 //! ```
 
+use std::convert::Infallible;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::key::ResourceKey;
 use crate::problem::{Problem, Reason, trace_id};
@@ -261,6 +264,60 @@ impl IntoResponse for Conflict {
             current: self.current,
         };
         reporting(StatusCode::CONFLICT, report)
+    }
+}
+
+/// Does the client want the version inside of the representation? It asks for it with
+/// `?include=version`, alone or among others.
+///
+/// The representation with the version has other bytes than the one without, and so it needs a tag
+/// of its own: tell the [policy](crate::Policy::variant).
+///
+/// ```
+/// use axum::Json;
+/// use serde_json::{Map, Value};
+/// use tower_conditional::Policy;
+/// use tower_conditional::axum::{IncludeVersion, Versioned};
+///
+/// let policy = Policy::rfc9110().variant("version", IncludeVersion::is_asked);
+/// # let _ = policy;
+///
+/// async fn read(include: IncludeVersion) -> Versioned<Json<Map<String, Value>>> {
+///     let (version, mut order) = (5, Map::new());
+///     include.add_to(&mut order, version);
+///     Versioned(version.into(), Json(order))
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncludeVersion(pub bool);
+
+impl IncludeVersion {
+    /// Does this request ask for the version?
+    #[must_use]
+    pub fn is_asked(parts: &Parts) -> bool {
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        let mut included = pairs
+            .filter_map(|pair| pair.strip_prefix("include="))
+            .flat_map(|names| names.split(','));
+        included.any(|name| name == "version")
+    }
+
+    /// Puts the member `version` into `object`, if it was asked for.
+    pub fn add_to(self, object: &mut Map<String, Value>, version: impl Into<Value>) {
+        if self.0 {
+            object.insert("version".to_owned(), version.into());
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for IncludeVersion
+where
+    S: Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(Self::is_asked(parts)))
     }
 }
 

@@ -5,20 +5,21 @@ use axum::http::request::Parts;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
+use tower_conditional::axum::IncludeVersion;
 use tower_conditional::digest::{DigestLayer, Field};
 use tower_conditional::policy::{CurrentResource, IfMatch};
 use tower_conditional::{ConditionalLayer, Policy, ResourceKey};
 
 use crate::common::database::Database;
 use crate::common::problems;
-use crate::row::{Kind, includes_version};
+use crate::row::Kind;
 use crate::{contributions, resources};
 
 pub(crate) fn app(database: Database) -> Router {
     let policy = Policy::rfc9110()
         .if_match(IfMatch::Optional)
         // One member more, so other bytes: a tag of its own.
-        .variant("version", |parts| includes_version(&parts.uri))
+        .variant("version", IncludeVersion::is_asked)
         .current_resource(CurrentResource::Omit);
     let conditional = ConditionalLayer::handler().policy(policy).key(resource);
     // However long a record is, its bytes are in memory already.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
-use tower_conditional::axum::{Expected, Wrote};
+use tower_conditional::axum::{Expected, IncludeVersion, Wrote};
 
 use crate::claims::{Claim, Policy, same};
 use crate::common::database::Database;
@@ -12,14 +12,14 @@ use crate::common::json::{JsonObject, Object};
 use crate::common::problems::Failure;
 use crate::common::refused::Refused;
 use crate::instant::Instant;
-use crate::row::{Include, Kind, Row, Shown};
+use crate::row::{Kind, Row, Shown};
 
 /// Who is believed is decided under the lock on the record: no contribution is lost, and none is
 /// compared with what is no longer so.
 pub(crate) async fn contribute(
     State(database): State<Database>,
     id: Id,
-    include: Include,
+    include: IncludeVersion,
     expected: Expected,
     JsonObject(body): JsonObject,
 ) -> Result<Wrote<Shown>, Refused> {

@@ -5,7 +5,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
-use tower_conditional::axum::{Conflict, Created, Deleted, Expected, Versioned, Wrote};
+use tower_conditional::axum::{
+    Conflict, Created, Deleted, Expected, IncludeVersion, Versioned, Wrote,
+};
 use tower_conditional::store::State as Known;
 
 use crate::claims::{Claims, Policy};
@@ -14,12 +16,12 @@ use crate::common::id::Id;
 use crate::common::json::{self, JsonObject, Object};
 use crate::common::problems::Failure;
 use crate::common::refused::Refused;
-use crate::row::{Include, Kind, Row, Shown};
+use crate::row::{Kind, Row, Shown};
 
 pub(crate) async fn create(
     State(database): State<Database>,
     Extension(kind): Extension<Kind>,
-    include: Include,
+    include: IncludeVersion,
     expected: Expected,
     JsonObject(body): JsonObject,
 ) -> Result<Created<Shown>, Refused> {
@@ -47,7 +49,7 @@ pub(crate) async fn read(
     State(database): State<Database>,
     Extension(kind): Extension<Kind>,
     id: Id,
-    include: Include,
+    include: IncludeVersion,
 ) -> Result<Versioned<Shown>, Failure> {
     let mut connection = database.pool().acquire().await?;
     let row = Row::read(&mut connection, kind, id).await?;
@@ -59,7 +61,7 @@ pub(crate) async fn put(
     State(database): State<Database>,
     Extension(kind): Extension<Kind>,
     id: Id,
-    include: Include,
+    include: IncludeVersion,
     expected: Expected,
     JsonObject(body): JsonObject,
 ) -> Result<Wrote<Shown>, Refused> {
@@ -71,7 +73,7 @@ pub(crate) async fn patch(
     State(database): State<Database>,
     Extension(kind): Extension<Kind>,
     id: Id,
-    include: Include,
+    include: IncludeVersion,
     expected: Expected,
     JsonObject(patch): JsonObject,
 ) -> Result<Wrote<Shown>, Refused> {
@@ -102,7 +104,7 @@ async fn change(
     database: &Database,
     kind: Kind,
     id: Id,
-    include: Include,
+    include: IncludeVersion,
     expected: &Expected,
     change: impl FnOnce(Object) -> Object,
 ) -> Result<Wrote<Shown>, Refused> {

@@ -1,12 +1,9 @@
 //! A model or record as it is stored, and as it is shown.
 
-use axum::extract::FromRequestParts;
-use axum::http::Uri;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use sqlx::AnyConnection;
-use tower_conditional::axum::{Conflict, Expected};
+use tower_conditional::axum::{Conflict, Expected, IncludeVersion};
 use tower_conditional::digest::Sha256Digest;
 use tower_conditional::report::Representation;
 use tower_conditional::store::{State, Version};
@@ -149,7 +146,7 @@ impl Row {
     }
 
     /// What a client sees.
-    pub(crate) fn shown(&self, include: Include) -> Shown {
+    pub(crate) fn shown(&self, include: IncludeVersion) -> Shown {
         let mut shown = self.body.clone();
         shown.insert(self.kind.id_member().to_owned(), Value::from(&*self.id.0));
         if self.kind == Kind::Record {
@@ -158,9 +155,7 @@ impl Row {
             shown.insert("sha256".to_owned(), digest.unwrap_or_default().into());
             shown.insert("data".to_owned(), data);
         }
-        if include.version {
-            shown.insert("version".to_owned(), self.version.into());
-        }
+        include.add_to(&mut shown, self.version);
         Shown(shown)
     }
 }
@@ -171,30 +166,5 @@ pub(crate) struct Shown(Object);
 impl IntoResponse for Shown {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
-    }
-}
-
-/// Which representation a request is about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Include {
-    version: bool,
-}
-
-/// The policy and the handlers have to agree about this.
-pub(crate) fn includes_version(uri: &Uri) -> bool {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let mut included = pairs
-        .filter_map(|pair| pair.strip_prefix("include="))
-        .flat_map(|names| names.split(','));
-    included.any(|name| name == "version")
-}
-
-impl<S: Sync> FromRequestParts<S> for Include {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self {
-            version: includes_version(&parts.uri),
-        })
     }
 }

@@ -109,7 +109,7 @@ async fn claims_with_leases_lose_nothing() {
         layer,
         Plan {
             hangs: 5,
-            inner_timeouts: 5,
+            inner_timeouts: 100,
             ..Plan::USUAL
         },
     )

@@ -4,6 +4,7 @@
 mod bodies;
 mod crashes;
 mod keys;
+mod lost_answers;
 mod parts;
 mod races;
 mod rows;
