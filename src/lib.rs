@@ -70,9 +70,13 @@
 //! # Features
 //!
 //! - `tokio` (default): [`ConditionalLayer::new`] and [`MemoryStore::new`] on the Tokio runtime.
-//! - `opaque-tags`: entity-tags that show nothing of the version ([`tags::Opaque`]).
-//! - `digest`: SHA-256 of answers and of canonical JSON, and tags made of bytes ([`digest`]).
 //! - `axum`: extractors and responders, and keys that see the whole path under nested routers.
+//! - `sqlx-sqlite`, `sqlx-postgres`: versions, claims and idempotency keys in the database of the
+//!   application, comparing in its own tables, and a transaction bound to the request.
+//! - `redis`, `redis-cluster`: versions, claims and idempotency keys in Redis 7 or later.
+//! - `opaque-tags`: entity-tags that show nothing of the version (`tags::Opaque`).
+//! - `digest`: SHA-256 of answers and of canonical JSON, and tags made of bytes (`digest`).
+//! - `testing`: the contracts of stores, as suites that any store can run.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
 #![cfg_attr(docsrs, feature(doc_cfg))]

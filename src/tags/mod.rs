@@ -5,7 +5,7 @@
 //! tag is the version in quotes, and nothing here is needed. A [`TagStyle`] is for the two cases
 //! where it is not:
 //!
-//! - what the version is written as is nobody's business ([`Opaque`]), or has to tell one life of
+//! - what the version is written as is nobody's business (`Opaque`), or has to tell one life of
 //!   a database from the next ([`Prefixed`]);
 //! - one state has several representations, which [`Policy::variant`](crate::Policy::variant)
 //!   names: with a member more, in another language, of another media type. Each has a tag of its
