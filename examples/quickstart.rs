@@ -50,6 +50,10 @@ fn app() -> Router {
     Router::new()
         .route("/notes/{id}", get(read).put(write).route_layer(conditional))
         .fallback(|| async { not_found() })
+        .method_not_allowed_fallback(|| async {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            Problem::new(status, "method-not-allowed", "Method Not Allowed")
+        })
         .with_state(notes)
 }
 

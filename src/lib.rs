@@ -99,6 +99,7 @@ pub mod observe;
 pub mod policy;
 pub mod precondition;
 pub mod problem;
+mod render;
 pub mod report;
 pub mod runtime;
 pub mod sequence;

@@ -29,11 +29,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde_json::Value;
 
-use crate::conditional::Renderer;
 use crate::decision::Rules;
 use crate::key::ResourceKey;
 use crate::precondition::Limits;
 use crate::problem::Problem;
+use crate::render::Renderer;
 use crate::store::Outcome;
 use crate::tags::{Chosen, MAIN, TagStyle};
 

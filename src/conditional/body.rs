@@ -159,6 +159,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// A body of an application's own making.
+impl<B> From<Bytes> for ResponseBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
+    }
+}
+
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::full(Bytes::new())

@@ -17,7 +17,6 @@
 //! | `reported.rs` | writes in handler mode |
 //! | `refuse.rs` | refusals, with the current resource |
 //! | `respond.rs` | other answers of the layer, and stamps |
-//! | `render.rs` | problems, as answers |
 //! | `future.rs`, `body.rs` | the response future and the bodies |
 
 mod body;
@@ -30,7 +29,6 @@ mod layer;
 mod read;
 mod reader;
 mod refuse;
-mod render;
 mod reported;
 mod respond;
 mod service;
@@ -39,7 +37,6 @@ mod upload;
 
 pub(crate) use self::held::Held;
 pub(crate) use self::layer::{OfRequest, PolicyOf};
-pub(crate) use self::render::Renderer;
 pub(crate) use self::respond::kept_fields;
 pub(crate) use self::upload::{Unread, read_body, share};
 

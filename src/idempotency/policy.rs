@@ -14,9 +14,9 @@ use http::{HeaderName, Method, Response, StatusCode};
 
 use super::duplicate::OnDuplicate;
 use super::source::KeySource;
-use crate::conditional::Renderer;
 use crate::policy::PerMethod;
 use crate::problem::{Problem, Reason};
+use crate::render::Renderer;
 
 /// What a request does without a key, per method.
 ///

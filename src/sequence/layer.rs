@@ -10,9 +10,9 @@ use http::{Method, Response};
 use tower_layer::Layer;
 
 use super::service::Sequence;
-use crate::conditional::Renderer;
 use crate::key::ResourceKey;
 use crate::problem::Problem;
+use crate::render::Renderer;
 use crate::runtime::Runtime;
 use crate::store::{ClaimStore, Intent};
 

@@ -7,8 +7,8 @@ use sqlx::Pool;
 use tower_layer::Layer;
 
 use super::service::Transactional;
-use crate::conditional::Renderer;
 use crate::problem::Problem;
+use crate::render::Renderer;
 use crate::store::sql::Engine;
 
 /// Gives each request a [`RequestTransaction`](super::RequestTransaction) on a pool of the

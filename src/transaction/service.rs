@@ -12,9 +12,10 @@ use sqlx::{Pool, Transaction};
 use tower_service::Service;
 
 use super::handle::{RequestTransaction, Slot};
-use crate::conditional::{Renderer, ResponseBody, kept_fields};
+use crate::conditional::{ResponseBody, kept_fields};
 use crate::decision::Access;
 use crate::problem::{Problem, Reason};
+use crate::render::Renderer;
 use crate::report::Report;
 use crate::store::StoreError;
 use crate::store::sql::{Engine, store_error};

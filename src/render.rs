@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, RETRY_AFTER};
 
-use super::body::ResponseBody;
 use crate::problem::{Problem, trace_id};
 
 type Change = Arc<dyn Fn(Problem) -> Problem + Send + Sync>;
@@ -40,11 +39,10 @@ impl Renderer {
     }
 
     /// The answer to a request with these header fields.
-    pub(crate) fn answer<B>(
-        &self,
-        request: &HeaderMap,
-        problem: Problem,
-    ) -> Response<ResponseBody<B>> {
+    pub(crate) fn answer<B>(&self, request: &HeaderMap, problem: Problem) -> Response<B>
+    where
+        B: From<Bytes>,
+    {
         // Whatever an application makes of the problem, these are facts.
         let (reason, retry_after) = (problem.reason(), problem.retry_after());
         let problem = problem
@@ -58,7 +56,7 @@ impl Renderer {
             Some(render) => render(&problem),
             None => problem.to_response(),
         }
-        .map(ResponseBody::full);
+        .map(B::from);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = retry_after {
