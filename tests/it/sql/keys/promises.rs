@@ -152,14 +152,18 @@ pub(crate) async fn what_is_done_stays_done_and_may_be_refreshed<DB: Engine>(sto
 }
 
 pub(crate) async fn of_many_first_uses_at_once_one_starts<DB: Engine>(store: &Store<DB>) {
+    let mut most = 0;
     for round in 0..25 {
         let (starts, together) = race(store, &key(format!("race {round}")), LONG).await;
         assert_eq!(starts, 1, "of many first uses at once");
-        assert!(together > 1, "they came one after the other");
+        most = most.max(together);
     }
+    // Not in every round: the machine may be busy elsewhere.
+    assert!(most > 1, "they came one after the other");
 }
 
 pub(crate) async fn of_many_that_take_over_one_starts<DB: Engine>(store: &Store<DB>) {
+    let mut most = 0;
     for (round, ending) in [Ending::InDoubt, Ending::Done(answer("x"))]
         .into_iter()
         .cycle()
@@ -171,8 +175,9 @@ pub(crate) async fn of_many_that_take_over_one_starts<DB: Engine>(store: &Store<
         settle(store, &attempt, ending).await;
         let (starts, together) = race(store, &key, instead_of(attempt.token())).await;
         assert_eq!(starts, 1, "of many take-overs at once");
-        assert!(together > 1, "they came one after the other");
+        most = most.max(together);
     }
+    assert!(most > 1, "they came one after the other");
 }
 
 /// How many of eight starts, and how many of them were under way at once.
