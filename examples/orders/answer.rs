@@ -9,7 +9,6 @@ use tower_conditional::report::Report;
 use tower_conditional::store::{Current, State, Version};
 
 use crate::common::json::{Object, to_text};
-use crate::common::problems::Failure;
 
 /// A success.
 #[derive(Debug)]
@@ -120,39 +119,5 @@ pub(crate) fn compare(expected: &Expected, version: i64, body: &Object) -> Resul
         Ok(())
     } else {
         Err(Conflict::with_json(version, body))
-    }
-}
-
-/// Why nothing was written.
-pub(crate) enum Refused {
-    /// The version that the client expects is not current. The layer writes the answer.
-    Conflict(Conflict),
-    Failure(Failure),
-}
-
-impl From<Conflict> for Refused {
-    fn from(conflict: Conflict) -> Self {
-        Self::Conflict(conflict)
-    }
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
-}
-
-impl From<sqlx::Error> for Refused {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Failure(error.into())
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Conflict(conflict) => conflict.into_response(),
-            Self::Failure(failure) => failure.into_response(),
-        }
     }
 }

@@ -10,10 +10,11 @@ use tower_conditional::axum::{Expected, Versioned};
 use tower_conditional::store::Condition;
 use uuid::Uuid;
 
-use crate::answer::{Answer, Refused, compare};
+use crate::answer::{Answer, compare};
 use crate::common::database::Database;
 use crate::common::json::{JsonObject, Object, from_text, merge, to_text};
 use crate::common::problems::Failure;
+use crate::common::refused::Refused;
 use crate::write::Write;
 
 pub(crate) async fn list(

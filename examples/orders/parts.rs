@@ -8,10 +8,11 @@ use sqlx::AnyConnection;
 use tower_conditional::axum::{Expected, Versioned};
 use uuid::Uuid;
 
-use crate::answer::{Answer, Refused, compare};
+use crate::answer::{Answer, compare};
 use crate::common::database::Database;
 use crate::common::json::{JsonObject, Object, from_text, merge};
 use crate::common::problems::Failure;
+use crate::common::refused::Refused;
 use crate::orders::{self, kept, shown};
 use crate::write::Write;
 

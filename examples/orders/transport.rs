@@ -6,10 +6,11 @@ use sqlx::AnyConnection;
 use tower_conditional::axum::{Conflict, Versioned};
 use uuid::Uuid;
 
-use crate::answer::{Answer, Refused};
+use crate::answer::Answer;
 use crate::common::database::Database;
 use crate::common::json::{JsonObject, Object, from_text, to_text};
 use crate::common::problems::Failure;
+use crate::common::refused::Refused;
 use crate::orders;
 use crate::write::Write;
 

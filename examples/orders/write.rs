@@ -6,10 +6,11 @@ use axum::http::{Method, StatusCode};
 use sqlx::{Any, Transaction};
 use tower_conditional::idempotency::Ticket;
 
-use crate::answer::{Answer, Refused};
+use crate::answer::Answer;
 use crate::common::database::Database;
 use crate::common::keys;
 use crate::common::problems::Failure;
+use crate::common::refused::Refused;
 
 pub(crate) struct Write {
     database: Database,
