@@ -10,7 +10,9 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use tower_conditional::idempotency::{IdempotencyLayer, IdempotencyPolicy, InDoubt, KeyUse};
+use tower_conditional::idempotency::{
+    Fingerprint, IdempotencyLayer, IdempotencyPolicy, InDoubt, KeyUse,
+};
 use tower_conditional::policy::Reads;
 use tower_conditional::{ConditionalLayer, Policy};
 use uuid::Uuid;
@@ -125,6 +127,11 @@ fn keyed(keys: Keys, key_use: KeyUse) -> IdempotencyLayer {
     let policy = IdempotencyPolicy::new()
         .key_use_for(Method::POST, key_use)
         .request_limit(LIMIT)
+        // No media type and no query: nothing here depends on them.
+        .fingerprint(|parts, content| {
+            let method = parts.method.as_str().as_bytes();
+            Fingerprint::of_parts([method, parts.uri.path().as_bytes(), content])
+        })
         // It is in the database already, with the change.
         .answer_limit(usize::MAX)
         // For the same reason: what was not answered did not happen.

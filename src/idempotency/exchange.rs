@@ -10,7 +10,6 @@ use http_body::Body;
 use http_body_util::Collected;
 use tower_service::Service;
 
-use super::fingerprint::Fingerprint;
 use super::key::{IdempotencyKey, KeyError};
 use super::layer::Config;
 use super::policy::{IdempotencyPolicy, KeyUse};
@@ -72,11 +71,8 @@ where
             }
             ControlFlow::Break(answer) => return Ok(answer),
         };
-        let fingerprint = if exchange.policy.compares_requests() {
-            Fingerprint::of_request(&parts, &content, key.scope())
-        } else {
-            Fingerprint::of_nothing()
-        };
+        let policy = &exchange.policy;
+        let fingerprint = policy.fingerprint_of(&parts, &content, key.scope());
         let kept = kept_fields(&parts.headers);
         let runtime = exchange.config.runtime.clone();
         let run = Run {

@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 
 use super::duplicate::OnDuplicate;
+use super::fingerprint::Fingerprint;
 use super::source::KeySource;
 use crate::policy::PerMethod;
 use crate::problem::{Problem, Reason};
@@ -68,6 +69,7 @@ pub enum Keep {
 }
 
 type KeepOf = Arc<dyn Fn(&Response<()>) -> Keep + Send + Sync>;
+type FingerprintOf = Arc<dyn Fn(&Parts, &[u8]) -> Fingerprint + Send + Sync>;
 type DoubtOf = Arc<dyn Fn(&Parts) -> InDoubt + Send + Sync>;
 
 /// What a route does with idempotency keys.
@@ -90,14 +92,15 @@ pub struct IdempotencyPolicy {
     pub(super) source: KeySource,
     pub(super) on_duplicate: OnDuplicate,
     compare_requests: Option<bool>,
+    fingerprint: Option<FingerprintOf>,
     pub(super) in_flight: InFlight,
     in_doubt: Option<DoubtOf>,
     keep: Option<KeepOf>,
     pub(super) kept_headers: Vec<HeaderName>,
-    pub(super) request_limit: usize,
-    pub(super) answer_limit: usize,
-    pub(super) ttl: Duration,
-    pub(super) lease: Duration,
+    pub(crate) request_limit: usize,
+    pub(crate) answer_limit: usize,
+    pub(crate) ttl: Duration,
+    pub(crate) lease: Duration,
     pub(super) replayed: HeaderName,
     pub(super) renderer: Renderer,
 }
@@ -111,6 +114,7 @@ impl IdempotencyPolicy {
             source: KeySource::default(),
             on_duplicate: OnDuplicate::Replay,
             compare_requests: None,
+            fingerprint: None,
             in_flight: InFlight::Refuse,
             in_doubt: None,
             keep: None,
@@ -174,6 +178,29 @@ impl IdempotencyPolicy {
     /// anew.
     pub fn compare_requests(mut self, compare: bool) -> Self {
         self.compare_requests = Some(compare);
+        self
+    }
+
+    /// What makes a request [the same](Self::compare_requests) as another one, out of its head and
+    /// its content.
+    ///
+    /// Defaults to [`Fingerprint::of_request`]: method, path and query, media type, coding and
+    /// content. Say less where the contract of an API says less:
+    ///
+    /// ```
+    /// use tower_conditional::idempotency::{Fingerprint, IdempotencyPolicy};
+    ///
+    /// let policy = IdempotencyPolicy::new().fingerprint(|parts, content| {
+    ///     let method = parts.method.as_str().as_bytes();
+    ///     Fingerprint::of_parts([method, parts.uri.path().as_bytes(), content])
+    /// });
+    /// # let _ = policy;
+    /// ```
+    pub fn fingerprint(
+        mut self,
+        fingerprint: impl Fn(&Parts, &[u8]) -> Fingerprint + Send + Sync + 'static,
+    ) -> Self {
+        self.fingerprint = Some(Arc::new(fingerprint));
         self
     }
 
@@ -298,10 +325,20 @@ impl IdempotencyPolicy {
         *self.key_use.of(method)
     }
 
-    pub(super) fn compares_requests(&self) -> bool {
-        self.compare_requests.unwrap_or_else(|| {
+    pub(super) fn fingerprint_of(
+        &self,
+        parts: &Parts,
+        content: &[u8],
+        principal: &str,
+    ) -> Fingerprint {
+        let compares = self.compare_requests.unwrap_or_else(|| {
             matches!(self.on_duplicate, OnDuplicate::Replay) && !self.source.is_content()
-        })
+        });
+        match &self.fingerprint {
+            _ if !compares => Fingerprint::of_nothing(),
+            Some(fingerprint) => fingerprint(parts, content),
+            None => Fingerprint::of_request(parts, content, principal),
+        }
     }
 
     pub(super) fn wait(&self) -> Duration {

@@ -58,6 +58,18 @@ async fn a_retry_of_any_write_gets_the_first_answer() {
                     assert_eq!(again.field(name), first.field(name), "{row}");
                 }
             }
+            // A key stands for method, path and body bytes, whatever else has changed.
+            let queried = format!("{path}?retry=1");
+            for (path, media_type) in [
+                (&path, "application/merge-patch+json"),
+                (&path, "text/plain"),
+                (&queried, "application/json"),
+            ] {
+                let fields = [("idempotency-key", &*bare), ("content-type", media_type)];
+                let again = service.ask(method, path, &fields, r#"{"a":1}"#).await;
+                assert_eq!(again.field("idempotency-replayed"), "true", "{again:?}");
+                assert_eq!((again.status, &again.body), (status, &first.body), "{row}");
+            }
             let reused = service.ask(method, &path, &fields, r#"{"a":2}"#).await;
             reused.assert_problem(422, "idempotency-key-reused");
         }
