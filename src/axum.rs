@@ -296,10 +296,14 @@ impl IncludeVersion {
     #[must_use]
     pub fn is_asked(parts: &Parts) -> bool {
         let pairs = parts.uri.query().unwrap_or_default().split('&');
-        let mut included = pairs
-            .filter_map(|pair| pair.strip_prefix("include="))
-            .flat_map(|names| names.split(','));
-        included.any(|name| name == "version")
+        let mut included = pairs.filter_map(|pair| pair.strip_prefix("include="));
+        // Many clients write the comma as `%2C`.
+        included.any(|names| {
+            let names = percent_decoded(names.as_bytes());
+            names
+                .split(|byte| *byte == b',')
+                .any(|name| name == b"version")
+        })
     }
 
     /// Puts the member `version` into `object`, if it was asked for.
@@ -319,6 +323,22 @@ where
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self(Self::is_asked(parts)))
     }
+}
+
+/// `%2C` is a comma; what is no such code stays as it is.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.first_chunk().filter(|_| *byte == b'%');
+        let code = digits.and_then(|[high, low]: &[u8; 2]| {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+        });
+        decoded.push(code.unwrap_or(*byte));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    decoded
 }
 
 fn reporting(answer: impl IntoResponse, report: Report) -> Response {

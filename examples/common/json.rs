@@ -11,6 +11,10 @@ use super::problems::Failure;
 /// The longest body, in bytes.
 pub(crate) const LIMIT: usize = 1024 * 1024;
 
+/// How deep arrays and objects may nest. Parsers have limits too, serde_json one of 128: what is
+/// stored, perhaps inside of something else, has to be readable again.
+const DEPTH: usize = 100;
+
 /// The members of a JSON object.
 pub(crate) type Object = Map<String, Value>;
 
@@ -49,7 +53,25 @@ pub(crate) async fn read(body: Body) -> Result<axum::body::Bytes, Failure> {
 
 /// A JSON object out of its text.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Object, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| bad_json(&error.to_string()))
+    let object: Object =
+        serde_json::from_slice(bytes).map_err(|error| bad_json(&error.to_string()))?;
+    if object.values().all(|value| nests_within(value, DEPTH - 1)) {
+        Ok(object)
+    } else {
+        Err(bad_json("it nests too deep"))
+    }
+}
+
+fn nests_within(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(values) => {
+            depth > 0 && values.iter().all(|value| nests_within(value, depth - 1))
+        }
+        Value::Object(object) => {
+            depth > 0 && object.values().all(|value| nests_within(value, depth - 1))
+        }
+        _ => true,
+    }
 }
 
 fn bad_json(why: &str) -> Failure {

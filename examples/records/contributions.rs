@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 use tower_conditional::axum::{Expected, IncludeVersion, Wrote};
+use tower_conditional::digest::canonical_json;
 
 use crate::claims::{Claim, Policy, same};
 use crate::common::database::Database;
@@ -87,6 +88,9 @@ impl Contribution {
         let Some(Value::Object(data)) = body.remove("data") else {
             return Err(invalid("data is no object"));
         };
+        if canonical_json(&data).is_err() {
+            return Err(invalid("data has a number that is no IEEE double"));
+        }
         Ok(Self {
             source,
             confidence: confidence.ok_or_else(|| invalid("confidence is no number from 0 to 1"))?,

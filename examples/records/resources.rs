@@ -8,6 +8,7 @@ use serde_json::Value;
 use tower_conditional::axum::{
     Conflict, Created, Deleted, Expected, IncludeVersion, Versioned, Wrote,
 };
+use tower_conditional::digest::canonical_json;
 use tower_conditional::store::State as Known;
 
 use crate::claims::{Claims, Policy};
@@ -142,6 +143,9 @@ fn check(row: &Row) -> Result<(), Failure> {
     };
     match (row.kind, row.body.get("data"), row.body.get("policies")) {
         (Kind::Record, Some(data), _) if !data.is_object() => refuse("data is no object."),
+        (Kind::Record, Some(data), _) if canonical_json(data).is_err() => {
+            refuse("data has a number that is no IEEE double.")
+        }
         (Kind::Model, _, Some(Value::Object(policies))) => {
             match policies.values().all(|name| Policy::named(name).is_some()) {
                 true => Ok(()),

@@ -142,7 +142,9 @@ impl Sha256Digest {
 ///
 /// # Errors
 ///
-/// If the value cannot be written as JSON; a [`serde_json::Value`] always can.
+/// If the value cannot be written as JSON. A [`serde_json::Value`] always can, unless it has a
+/// number that is no double, such as `1e400`: only with serde_json's feature `arbitrary_precision`
+/// are there such numbers.
 ///
 /// [RFC 8785]: https://www.rfc-editor.org/rfc/rfc8785
 pub fn canonical_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {

@@ -7,7 +7,9 @@ use super::fingerprint::{Fingerprint, Hasher};
 /// Which members of a JSON object make it what it is.
 ///
 /// Two objects are equal if these members are: in any order, in any spelling of strings and
-/// numbers (`1` is `1.0`), white space apart. Whole numbers are compared exactly, however large.
+/// numbers (`1` is `1.0`), white space apart. Numbers are compared to the last digit that serde_json
+/// keeps of them: integers of 64 bits and doubles, or all of them with its feature
+/// `arbitrary_precision`.
 ///
 /// ```
 /// use tower_conditional::idempotency::Content;
@@ -127,21 +129,45 @@ fn hash_value(hash: &mut Hasher, value: &Value) {
     }
 }
 
-/// Doubles that are whole, and small enough to have been sent as integers, are written as such.
+/// One spelling for each number. What has none, because its exponent is beyond all bounds, stays as
+/// it is.
 fn canonical(number: &Number) -> String {
-    // 2^64: the parser has no larger integers.
-    const INTEGERS: f64 = 18_446_744_073_709_551_616.0;
-    match number.as_f64() {
-        Some(double) if !number.is_i64() && !number.is_u64() => {
-            if double.fract() == 0.0 && double.abs() < INTEGERS {
-                // Which fits.
-                (double as i128).to_string()
-            } else {
-                format!("{double:?}")
+    let text = number.to_string();
+    decimal(&text).unwrap_or(text)
+}
+
+/// The digits of a decimal number, without zeros at either end, and where the point is: `150.0` and
+/// `1.5e2` are both `150`.
+fn decimal(text: &str) -> Option<String> {
+    // Longer ones are written with an exponent.
+    const ZEROS: i64 = 40;
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(text) => ("-", text),
+        None => ("", text),
+    };
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    let length = |text: &str| i64::try_from(text.len()).ok();
+    let exponent: i64 = exponent.parse().ok()?;
+    let exponent = exponent.checked_sub(length(fraction)?)?;
+    let exponent = exponent.checked_add(length(digits)? - length(significant)?)?;
+    Some(match usize::try_from(exponent) {
+        Ok(zeros) if exponent <= ZEROS => format!("{sign}{significant}{}", "0".repeat(zeros)),
+        _ => {
+            let whole = length(significant)?.checked_add(exponent)?;
+            let whole = usize::try_from(whole).ok().filter(|whole| *whole > 0);
+            match whole.and_then(|whole| significant.split_at_checked(whole)) {
+                Some((whole, fraction)) if exponent < 0 => format!("{sign}{whole}.{fraction}"),
+                _ => format!("{sign}{significant}e{exponent}"),
             }
         }
-        _ => number.to_string(),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -159,6 +185,10 @@ mod tests {
             (r#"{"a":-9e18}"#, r#"{"a":-9000000000000000000}"#),
             (r#"{"a":1e30}"#, r#"{"a":1000000000000000000000000000000}"#),
             (r#"{"a":0.5}"#, r#"{"a":5e-1}"#),
+            (r#"{"a":-12.50}"#, r#"{"a":-1.25e+1}"#),
+            (r#"{"a":0.000001}"#, r#"{"a":10e-7}"#),
+            (r#"{"a":-0}"#, r#"{"a":0e5}"#),
+            (r#"{"a":1e300}"#, r#"{"a":10E299}"#),
             (r#"{"a":"é"}"#, r#"{"a":"\u00e9"}"#),
             (r#"{"a":[{"c":1,"b":2}]}"#, r#"{"a":[{"b":2,"c":1}]}"#),
         ] {
@@ -186,6 +216,19 @@ mod tests {
             r#"{"a":true}"#,
             r#"{"a":9007199254740992}"#,
             r#"{"a":9007199254740993}"#,
+            r#"{"a":-1}"#,
+            r#"{"a":1.5}"#,
+            r#"{"a":15}"#,
+            r#"{"a":1.5e-7}"#,
+            r#"{"a":1.5e-8}"#,
+            r#"{"a":1e41}"#,
+            r#"{"a":1e42}"#,
+            // As long as serde_json keeps their digits, as it does in this build.
+            r#"{"a":12345678901234567890123}"#,
+            r#"{"a":12345678901234567890124}"#,
+            r#"{"a":0.1}"#,
+            r#"{"a":0.10000000000000000001}"#,
+            r#"{"a":1e99999999999999999999}"#,
             r#"{"a":1,"b":2}"#,
             r#"{"b":1}"#,
         ];

@@ -70,6 +70,55 @@ async fn bodies_have_a_limit_a_type_and_a_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn numbers_come_back_to_the_last_digit() {
+    on_each(async |database| {
+        let service = database.start(&[]);
+        let order = service.order("{}").await;
+        let any = [("if-match", "*")];
+        for number in [
+            "12345678901234567890123",
+            "0.12345678901234567890",
+            "1.10",
+            "-0",
+            "1e-400",
+            "1e+400",
+        ] {
+            let sent = format!("{{\"n\":{number}}}");
+            let patched = service.ask("PATCH", &order, &any, &sent).await;
+            assert_eq!(patched.status, 200, "{patched:?}");
+            let read = service.get(&order).await;
+            let found = format!("\"n\":{number},");
+            let body = String::from_utf8_lossy(&read.body);
+            assert!(body.contains(&found), "{number}: {body}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nests_too_deep_is_refused_and_what_does_not_is_readable() {
+    on_each(async |database| {
+        let service = database.start(&[]);
+        let order = service.order("{}").await;
+        let any = [("if-match", "*")];
+        for (depth, status) in [(99, 200), (100, 400), (127, 400), (400_000, 400)] {
+            let sent = format!("{{\"n\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+            let answer = service.ask("PUT", &order, &any, &sent).await;
+            assert_eq!(answer.status, status, "{depth}");
+            if status == 400 {
+                answer.assert_problem(400, "bad-json");
+            }
+            let stale = [("if-match", "\"0\"")];
+            service
+                .ask("PUT", &order, &stale, "{}")
+                .await
+                .assert_stale("0");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_problem_has_the_trace_id_of_its_request() {
     on_each(async |database| {
         let service = database.start(&[]);

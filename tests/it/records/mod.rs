@@ -52,6 +52,10 @@ fn the_version_is_shown_to_who_asks() {
             let with = service.send("GET", &with, &[], "").expect(200);
             assert_eq!(with.json()["version"], 1);
             assert_ne!(with.etag(), plain.etag());
+            // As many clients write a list.
+            let among = format!("{path}?include=links%2Cversion");
+            let among = service.send("GET", &among, &[], "").expect(200);
+            assert_eq!((among.etag(), among.body), (with.etag(), with.body));
         }
         let shown = service.send("GET", &record, &[], "").json();
         assert_eq!(shown["modelId"], *model);
@@ -217,6 +221,59 @@ fn members_of_the_server_are_not_the_clients_to_set() {
             assert_eq!(shown["more"], true);
         }
     });
+}
+
+#[test]
+fn what_is_stored_can_be_read_however_deep_it_nests() {
+    on_each_database("records", 1, &[], |service| {
+        let model = new_model(service, &json!({}));
+        let record = new_record(service, &model, &json!({}));
+        // Its claims are stored within a few arrays more.
+        for depth in 90..130 {
+            let data = format!("{{\"n\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+            let sent = format!("{{\"data\":{data}}}");
+            let put = service.send("PUT", &record, &[], &sent);
+            if depth >= 99 {
+                put.expect_problem(400, "bad-json");
+            } else {
+                check_record(&put.expect(200));
+            }
+            check_record(&service.send("GET", &record, &[], "").expect(200));
+        }
+    });
+}
+
+#[test]
+fn numbers_are_kept_and_hashed_as_doubles() {
+    let service = Service::on_sqlite("records", 1, &[]);
+    let model = new_model(&service, &json!({}));
+    let record = new_record(&service, &model, &json!({}));
+    for number in ["12345678901234567890123", "1.10", "-0", "1e-400"] {
+        let sent = format!("{{\"data\":{{\"n\":{number}}}}}");
+        let put = service.send("PUT", &record, &[], &sent).expect(200);
+        check_record(&put);
+        let text = String::from_utf8(put.body).expect("text");
+        assert!(text.contains(&format!("{{\"n\":{number}}}")), "{text}");
+    }
+    let put = service.send("PUT", &record, &[], r#"{"data":{"n":1.5}}"#);
+    let hash = put.expect(200).text("sha256");
+    assert_eq!(hash, Sha256Digest::of(r#"{"n":1.5}"#).to_hex());
+    // There is no such double, and so no hash.
+    let data = r#"{"data":{"n":1e400}}"#;
+    for method in ["PUT", "PATCH"] {
+        let refused = service.send(method, &record, &[], data);
+        refused.expect_problem(400, "bad-json");
+    }
+    let contribution = r#"{"confidence":1,"observedAt":"2024-01-01T00:00:00Z","data":{"n":1e400}}"#;
+    let refused = service.send(
+        "POST",
+        &format!("{record}/contributions"),
+        &[],
+        contribution,
+    );
+    refused.expect_problem(400, "invalid-contribution");
+    let read = service.send("GET", &record, &[], "").expect(200);
+    assert_eq!(read.text("sha256"), hash);
 }
 
 #[test]

@@ -125,6 +125,17 @@ fn the_same_sale_or_payment_is_stored_once() {
             let same = Called::read(save, reply, first.took).expect(200, 0);
             assert_eq!(same.record, first.record);
             assert_ne!(new(json!({"total": 2})).id(), id);
+            // To the last digit, further than a double goes.
+            let exact = |total: &str| {
+                let body = format!("{{\"total\":{total}}}");
+                call(url, save, &serde_json::from_str(&body).expect("JSON")).expect(200, 0)
+            };
+            for (one, other) in [
+                ("12345678901234567890123", "12345678901234567890124"),
+                ("0.1", "0.10000000000000000001"),
+            ] {
+                assert_ne!(exact(one).id(), exact(other).id(), "{one}");
+            }
 
             // Whoever sends a UUID has said that it is another one.
             let uuid = json!({"total": 1, "rows": [{"a": 1, "b": "x"}], "temporaryUUID": "u"});
