@@ -49,7 +49,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 /// Why the layer answered in the handler's place.
@@ -284,7 +284,10 @@ impl Problem {
         self
     }
 
-    pub(crate) const fn with_retry_after(mut self, after: Duration) -> Self {
+    /// The same, with how long the client should wait before it tries again: `Retry-After`, in whole
+    /// seconds, rounded up.
+    #[must_use]
+    pub const fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
@@ -354,7 +357,8 @@ impl Problem {
         json.into()
     }
 
-    /// The whole answer: status, `Content-Type: application/problem+json`, document.
+    /// The whole answer: status, `Content-Type: application/problem+json`, `Retry-After` if there is
+    /// a time to wait, document.
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         let mut response = Response::new(self.to_json());
@@ -363,8 +367,18 @@ impl Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(after) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds(after));
+        }
         response
     }
+}
+
+/// Whole seconds, rounded up: zero would be an invitation to hammer.
+pub(crate) fn seconds(after: Duration) -> HeaderValue {
+    (after.as_secs() + u64::from(after.subsec_nanos() > 0))
+        .max(1)
+        .into()
 }
 
 fn push_string(json: &mut Vec<u8>, text: &str) {
@@ -396,7 +410,7 @@ pub fn trace_id(headers: &HeaderMap) -> String {
 }
 
 /// The longest request id that is repeated; a longer one is no id.
-const MAX_REQUEST_ID: usize = 256;
+pub(crate) const MAX_REQUEST_ID: usize = 256;
 
 fn readable(value: &HeaderValue) -> Option<&str> {
     let text = value.to_str().ok()?.trim_ascii();
@@ -455,6 +469,16 @@ mod tests {
         let problem = Problem::new(StatusCode::CONFLICT, "x", "X").with_detail(detail);
         let json: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
         assert_eq!(json["detail"], detail);
+    }
+
+    #[test]
+    fn the_time_to_wait_is_in_whole_seconds_rounded_up() {
+        for (millis, field) in [(0, "1"), (1000, "1"), (1001, "2"), (5999, "6")] {
+            let problem = Problem::new(StatusCode::CONFLICT, "x", "X");
+            assert!(!problem.to_response().headers().contains_key(RETRY_AFTER));
+            let problem = problem.with_retry_after(Duration::from_millis(millis));
+            assert_eq!(problem.to_response().headers()[RETRY_AFTER], field);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, RETRY_AFTER};
 
-use crate::problem::{Problem, trace_id};
+use crate::problem::{Problem, seconds, trace_id};
 
 type Change = Arc<dyn Fn(Problem) -> Problem + Send + Sync>;
 type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
@@ -60,13 +60,7 @@ impl Renderer {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = retry_after {
-            // Whole seconds, rounded up: zero would be an invitation to hammer.
-            headers.insert(
-                RETRY_AFTER,
-                (after.as_secs() + u64::from(after.subsec_nanos() > 0))
-                    .max(1)
-                    .into(),
-            );
+            headers.insert(RETRY_AFTER, seconds(after));
         }
         if let Some(reason) = reason {
             response.extensions_mut().insert(reason);

@@ -24,7 +24,7 @@ use super::json::{from_text, to_text};
 pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 /// How soon a client should ask again for an answer that is on its way.
-const SOON: Duration = Duration::from_secs(1);
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 const SCHEMA: Schema = Schema {
     table: "idempotency_keys",

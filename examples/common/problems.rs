@@ -1,6 +1,8 @@
 //! How a service says no: every answer that is no success is a problem document (RFC 9457) with
 //! the trace id of its request.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
@@ -21,6 +23,11 @@ impl Failure {
 
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self(Box::new(self.0.with_detail(detail.into())))
+    }
+
+    /// The client may try again after that long.
+    pub(crate) fn retry_after(self, after: Duration) -> Self {
+        Self(Box::new(self.0.with_retry_after(after)))
     }
 
     pub(crate) fn not_found() -> Self {
@@ -44,6 +51,7 @@ impl From<sqlx::Error> for Failure {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self::new(status, "database-unavailable", "Database Unavailable")
             .detail("The database did not answer. Nothing was changed.")
+            .retry_after(Duration::from_secs(1))
     }
 }
 
@@ -58,9 +66,6 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.extend(head.headers);
-    if head.status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
     *response.body_mut() = Body::from(document);
     response
 }

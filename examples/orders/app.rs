@@ -67,10 +67,16 @@ pub(crate) fn app(database: Database, keys: Keys, token: Option<String>) -> Rout
     }
     // Append-only: nothing to compare, so no layer.
     let documents = get(parts::list).post(parts::create);
-    routes = routes.route(
-        &path("/{order}/documents"),
-        documents.layer(Extension(Kind::Documents)),
-    );
+    let document = get(parts::read_unversioned);
+    routes = routes
+        .route(
+            &path("/{order}/documents"),
+            documents.layer(Extension(Kind::Documents)),
+        )
+        .route(
+            &path("/{order}/documents/{part}"),
+            document.layer(Extension(Kind::Documents)),
+        );
     for milestone in [Milestone::Delivery, Milestone::Pickup] {
         let set = get(transport::read).post(transport::set);
         let set = set.route_layer(once.clone());
@@ -177,7 +183,8 @@ async fn authorised(
             next.run(request).await
         }
         (Some(_), _) => {
-            let failure = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized");
+            let failure = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized")
+                .detail("Send the bearer token of this service.");
             ([(header::WWW_AUTHENTICATE, "Bearer")], failure).into_response()
         }
     }

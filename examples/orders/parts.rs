@@ -107,6 +107,16 @@ pub(crate) async fn read(
     Ok(Versioned(version.into(), Json(body)))
 }
 
+/// The same of what never changes.
+pub(crate) async fn read_unversioned(
+    database: State<Database>,
+    kind: Extension<Kind>,
+    path: Path<(Uuid, Uuid, Uuid)>,
+) -> Result<Json<Object>, Failure> {
+    let Versioned(_, body) = read(database, kind, path).await?;
+    Ok(body)
+}
+
 pub(crate) async fn patch(
     Extension(kind): Extension<Kind>,
     Path(path): Path<(Uuid, Uuid, Uuid)>,

@@ -26,7 +26,9 @@ impl FromRequestParts<Database> for Write {
 
     async fn from_request_parts(parts: &mut Parts, database: &Database) -> Result<Self, Failure> {
         let actor = parts.headers.get("x-actor");
-        let actor = actor.and_then(|actor| actor.to_str().ok()).map(str::trim);
+        // Names are text, and most clients send text as UTF-8.
+        let actor = actor.and_then(|actor| str::from_utf8(actor.as_bytes()).ok());
+        let actor = actor.map(str::trim);
         Ok(Self {
             database: database.clone(),
             method: parts.method.clone(),
@@ -62,7 +64,9 @@ impl Write {
             if !keys::complete(&self.database, &mut transaction, attempt, &stored).await? {
                 // Another process took us for dead, and runs the request.
                 let status = StatusCode::CONFLICT;
-                let failure = Failure::new(status, "request-in-progress", "Request In Progress");
+                let failure = Failure::new(status, "request-in-progress", "Request In Progress")
+                    .detail("A request with this idempotency key is being answered.")
+                    .retry_after(keys::SOON);
                 return Err(failure.into());
             }
         }

@@ -59,6 +59,9 @@ async fn documents_are_added_and_listed() {
             let body = json!({"name": name, "uuid": 1, "version": 5}).to_string();
             let added = service.post(&path, &body).await;
             assert_eq!((added.status, added.field("etag")), (201, ""), "{added:?}");
+            let read = service.get(added.field("location")).await;
+            assert_eq!((read.status, read.field("etag")), (200, ""), "{read:?}");
+            assert_eq!(read.body, added.body);
         }
         let list = service.get(&path).await.json();
         let names: Vec<_> = list["items"].as_array().expect("a list").iter().collect();

@@ -143,7 +143,7 @@ async fn what_was_deleted_comes_back_with_a_version_it_never_had() {
             .ask("DELETE", &path, &[], "")
             .await
             .assert_problem(400, "if-match-required");
-        let deleted = [("if-match", "\"2\""), ("x-actor", "bob")];
+        let deleted = [("if-match", "\"2\""), ("x-actor", "Zoë")];
         let deleted = service.ask("DELETE", &path, &deleted, "").await;
         assert_eq!((deleted.status, deleted.field("etag")), (204, ""));
         assert!(deleted.body.is_empty());
@@ -174,7 +174,7 @@ async fn what_was_deleted_comes_back_with_a_version_it_never_had() {
             json!([3, "PUT", "api"]),
         ];
         assert_eq!(told, expected);
-        assert_eq!(items[1]["deleted"]["actor"], "bob");
+        assert_eq!(items[1]["deleted"]["actor"], "Zoë");
         assert!(items[0]["at"].as_str().is_some_and(|at| at.ends_with('Z')));
     })
     .await;

@@ -184,16 +184,10 @@ impl Answer {
         let problem = self.json();
         assert_eq!(problem["type"], format!("/problems/{name}"), "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
-        assert!(
-            problem["title"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty())
-        );
-        assert!(
-            problem["traceId"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty())
-        );
+        for member in ["title", "detail", "traceId"] {
+            let text = problem[member].as_str();
+            assert!(text.is_some_and(|text| !text.is_empty()), "{problem}");
+        }
         problem
     }
 
