@@ -6,54 +6,56 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::{Router, routing::get};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::{Router, http::StatusCode, routing::get};
 use tokio::signal::unix::{SignalKind, signal};
 use tower_conditional::{ConditionalLayer, MemoryStore, Problem, Reader};
 
-#[derive(Clone)]
-struct Notes(Arc<Mutex<HashMap<u32, String>>>);
+type Notes = Arc<Mutex<HashMap<String, String>>>;
 
-impl Notes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+async fn read(State(notes): State<Notes>, Path(id): Path<String>) -> Result<String, Problem> {
+    let notes = notes.lock().expect("no handler panics");
+    notes.get(&id).cloned().ok_or_else(not_found)
 }
 
-async fn read(State(notes): State<Notes>, Path(id): Path<u32>) -> Result<String, Problem> {
-    notes.lock().get(&id).cloned().ok_or_else(not_found)
-}
-
-async fn write(State(notes): State<Notes>, Path(id): Path<u32>, text: String) -> StatusCode {
+async fn write(State(notes): State<Notes>, Path(id): Path<String>, text: String) -> StatusCode {
     tokio::time::sleep(Duration::from_millis(number("HANDLER_DELAY_MS", 0))).await;
-    match notes.lock().insert(id, text) {
-        Some(_) => StatusCode::NO_CONTENT,
-        None => StatusCode::CREATED,
-    }
+    let before = notes.lock().expect("no handler panics").insert(id, text);
+    before.map_or(StatusCode::CREATED, |_| StatusCode::NO_CONTENT)
+}
+
+fn problem(status: StatusCode, name: &'static str, detail: &'static str) -> Problem {
+    Problem::new(status, name, status.canonical_reason().unwrap_or_default()).with_detail(detail)
 }
 
 fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "Not Found")
+    problem(StatusCode::NOT_FOUND, "not-found", "There is no such note.")
+}
+
+async fn not_allowed() -> Problem {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    problem(
+        status,
+        "method-not-allowed",
+        "Notes know GET, HEAD and PUT.",
+    )
 }
 
 fn app() -> Router {
-    let notes = HashMap::from([(1, "first draft".to_owned())]);
-    let notes = Notes(Arc::new(Mutex::new(notes)));
+    let notes = HashMap::from([("1".to_owned(), "first draft".to_owned())]);
+    let notes = Notes::new(notes.into());
     // Where the layer finds out whether a note exists that nobody has written through it yet.
     let reads = Router::new().route("/notes/{id}", get(read));
-    let reader = Reader::new(reads.with_state(notes.clone()));
+    let reader = Reader::new(reads.with_state(Arc::clone(&notes)));
     let conditional = ConditionalLayer::new(MemoryStore::new()).reader(reader);
     Router::new()
         .route("/notes/{id}", get(read).put(write).route_layer(conditional))
-        .fallback(|| async { not_found() })
-        .method_not_allowed_fallback(|| async {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            Problem::new(status, "method-not-allowed", "Method Not Allowed")
-        })
+        .layer(DefaultBodyLimit::max(1024 * 1024))
+        .fallback(async || not_found())
+        .method_not_allowed_fallback(not_allowed)
         .with_state(notes)
 }
 
