@@ -65,12 +65,12 @@ impl Bench {
     }
 
     /// Runs the cases; the first one is what the others are compared with.
-    pub fn table(&mut self, table: &str, cases: &[Case]) {
-        let is_wanted = |case: &&Case| {
+    pub fn table(&mut self, table: &str, cases: impl IntoIterator<Item = Case>) {
+        let is_wanted = |case: &Case| {
             let filter = self.filter.as_deref();
             filter.is_none_or(|word| table.contains(word) || case.name.contains(word))
         };
-        let cases: Vec<&Case> = cases.iter().filter(is_wanted).collect();
+        let cases: Vec<Case> = cases.into_iter().filter(is_wanted).collect();
         match self.mode {
             _ if cases.is_empty() => {}
             Mode::Count(ref order) => order.carry_out(table, &cases),
@@ -102,7 +102,7 @@ impl Bench {
     }
 }
 
-fn measure(table: &str, cases: &[&Case], timed: bool) -> Vec<Figures> {
+fn measure(table: &str, cases: &[Case], timed: bool) -> Vec<Figures> {
     let times = timed.then(|| time::of(cases));
     let figures = cases.iter().enumerate().map(|(nth, case)| Figures {
         case: case.name,

@@ -33,7 +33,7 @@ impl Order {
     }
 
     /// Runs the case that is meant, if it is one of these, and ends the process.
-    pub(crate) fn carry_out(&self, table: &str, cases: &[&Case]) {
+    pub(crate) fn carry_out(&self, table: &str, cases: &[Case]) {
         if table != self.table {
             return;
         }

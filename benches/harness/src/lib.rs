@@ -18,7 +18,7 @@
 //! let mut bench = Bench::from_args("words");
 //! bench.table(
 //!     "upper case",
-//!     &[
+//!     [
 //!         // The first case is what the others are compared with.
 //!         Case::new("bytes", || {
 //!             let prepare = || *b"word";

@@ -19,7 +19,7 @@ pub(crate) struct Time {
     pub(crate) ratio: f64,
 }
 
-pub(crate) fn of(cases: &[&Case]) -> Vec<Time> {
+pub(crate) fn of(cases: &[Case]) -> Vec<Time> {
     let mut turns: Vec<_> = cases
         .iter()
         .map(|case| {
