@@ -284,10 +284,11 @@ fn begun(
     if state == "open" && lease_left > 0 {
         return Ok(Some(Begun::InFlight { retry_after: SOON }));
     }
-    if instead_of == Some(token) {
-        return Ok(None);
-    }
     if state == "open" {
+        // Only a doubt is taken over: an answer is what every retry gets.
+        if instead_of == Some(token) {
+            return Ok(None);
+        }
         return Ok(Some(Begun::InDoubt { token }));
     }
     let response = Arc::new(answer(status, headers, content)?);

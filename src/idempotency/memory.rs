@@ -268,9 +268,7 @@ impl Records {
         }
         match ending {
             Ending::Done(response) => {
-                if matches!(record.stage, Stage::Abandoned(_)) {
-                    self.end_doubt(key);
-                }
+                self.pass_turn(key);
                 self.complete(key, response, now);
             }
             Ending::InDoubt => self.end(key, Stage::Abandoned(now), now),
@@ -279,8 +277,8 @@ impl Records {
         Settlement::Done
     }
 
-    /// Whoever was told of the doubt, and is about to take over, is to look again.
-    fn end_doubt(&mut self, key: &RecordKey) {
+    /// Whoever was told of a doubt, and is about to take over, is to look again.
+    fn pass_turn(&mut self, key: &RecordKey) {
         if let Some(record) = self.by_key.get_mut(key) {
             record.turn = record.token + 1;
         }

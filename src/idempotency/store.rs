@@ -27,7 +27,8 @@ use crate::store::{Answer, StoreError};
 ///    never absent again before its time to live is over, counted from its begin, nor done.
 /// 5. A late `settle` of an attempt that is in doubt, and that nobody took over, ends the doubt.
 /// 6. [`BeginOptions::instead_of`] takes over what is in doubt or done only if its token is the one
-///    named: of any number that try at once, one starts.
+///    named: of any number that try at once, one starts. What is done has another token than the doubt
+///    that it may have seemed before: who saw the doubt does not take over what is done.
 /// 7. What is done stays done until its time to live is over, counted from its completion. The same
 ///    attempt may complete it again, which refreshes the answer; all else is fenced.
 /// 8. Leases and times to live are told by the store's own clock.
@@ -129,7 +130,7 @@ pub struct BeginOptions {
     pub lease: Duration,
     /// How long the key is remembered.
     pub ttl: Duration,
-    /// Take the key over from the attempt with this token, if that is in doubt or done.
+    /// Take the key over from what was told of with this token: a doubt, or an answer.
     pub instead_of: Option<u64>,
 }
 
@@ -138,14 +139,14 @@ pub struct BeginOptions {
 pub enum Begun {
     /// There is an answer already.
     Done {
-        /// Whose it is.
+        /// What names it in [`BeginOptions::instead_of`]; greater than the token of its attempt.
         token: u64,
         /// What it was.
         response: Arc<StoredResponse>,
     },
     /// An earlier attempt ended, and nobody knows with what effect.
     InDoubt {
-        /// Whose doubt it is.
+        /// Whose doubt it is, and what names it in [`BeginOptions::instead_of`].
         token: u64,
     },
     /// An earlier attempt is under way.

@@ -46,6 +46,8 @@ async fn each_fault_is_found_by_the_check_that_names_it() {
         (Fault::ForgetsInFlight, Check::LeaseHolds),
         (Fault::ComparesOnlyAnswers, Check::MismatchIsTold),
         (Fault::KeepsWhatDidNotRun, Check::NotRunFrees),
+        (Fault::NamesAnswersAsDoubts, Check::TakeOverIsFenced),
+        (Fault::NamesAnswersAsDoubts, Check::LateSettleEndsDoubt),
         (Fault::TakesOverFromAnybody, Check::TakeOverIsFenced),
         (Fault::CountsAnew, Check::TokensIncrease),
         (Fault::NeverForgets, Check::TtlEnds),
@@ -73,6 +75,7 @@ enum Fault {
     GetThenSet,
     JoinsScopeAndKey,
     KeepsWhatDidNotRun,
+    NamesAnswersAsDoubts,
     NeverEndsLeases,
     NeverForgets,
     None,
@@ -119,7 +122,8 @@ impl ToyStore {
 
     fn next_token(&self) -> u64 {
         let mut sequence = self.sequence.lock().unwrap();
-        *sequence += 1;
+        // One in reserve for the answer.
+        *sequence += 2;
         *sequence
     }
 
@@ -148,7 +152,10 @@ impl ToyStore {
             .saturating_duration_since(Instant::now());
         match &row.response {
             Some(response) => Begun::Done {
-                token,
+                token: match self.fault {
+                    Fault::NamesAnswersAsDoubts => token,
+                    _ => token + 1,
+                },
                 response: Arc::clone(response),
             },
             None if left.is_zero() && self.fault != Fault::NeverEndsLeases => {

@@ -7,7 +7,7 @@
 -- ARGV[1]… what the script wants
 --
 -- Fields of a row: token (of the last attempt), and, unless it did nothing: fingerprint, turn (what a
--- take-over must name: the token, or, if it was completed when it was in doubt, the token + 1), lease
+-- take-over must name: the token, or, once it is completed, the token + 1), lease
 -- (its end, in microseconds since 1970), and, when it is done: status, headers, content (if kept).
 local key = KEYS[1]
 

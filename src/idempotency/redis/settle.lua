@@ -13,12 +13,8 @@ if not mine or (row.status and ARGV[2] ~= 'done') then
 end
 
 if ARGV[2] == 'done' then
-  local turn = row.turn
-  if not row.status and not in_flight then
-    -- Who has seen the doubt must not take over what is done.
-    turn = digits(row.token + 1)
-  end
-  redis.call('HSET', key, 'turn', turn, 'status', ARGV[4], 'headers', ARGV[5])
+  -- The turn moves on: who has seen a doubt must not take over what is done.
+  redis.call('HSET', key, 'turn', digits(row.token + 1), 'status', ARGV[4], 'headers', ARGV[5])
   if ARGV[6] then
     redis.call('HSET', key, 'content', ARGV[6])
   else

@@ -95,8 +95,6 @@ pub(super) struct Kept<'a> {
     pub(super) content: Option<&'a [u8]>,
     /// In milliseconds.
     pub(super) ttl: i64,
-    /// Will it be committed some time after it is written?
-    pub(super) commits_later: bool,
 }
 
 /// A row as it comes: was an attempt started; is it the same request; the token of the attempt, or

@@ -180,7 +180,7 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
         answer: &StoredResponse,
     ) -> Result<(), StoreError> {
         let attempt = ticket.attempt();
-        let settle = settlement(attempt, Some((answer, true)))?;
+        let settle = settlement(attempt, Some(answer))?;
         let completed = DB::settle(connection, &self.texts.complete, &settle).await;
         match completed.map_err(store_error::<DB>)? {
             Some(_) => Ok(()),
@@ -273,7 +273,7 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
 
     async fn end(&self, attempt: &Attempt, ending: &Ending) -> Result<Settlement, StoreError> {
         let (text, answer) = match ending {
-            Ending::Done(answer) => (&self.texts.complete, Some((answer, false))),
+            Ending::Done(answer) => (&self.texts.complete, Some(answer)),
             Ending::InDoubt => (&self.texts.doubt, None),
             Ending::NotRun => (&self.texts.release, None),
         };
@@ -303,21 +303,20 @@ fn schema<DB: Engine>(table: &TableName) -> Schema {
     Schema::new::<DB>(DB::RECORDS.migration, SCHEMA_VERSION, table)
 }
 
-/// With an answer, if there is one, and whether it is committed some time later.
+/// With an answer, if there is one.
 fn settlement<'a>(
     attempt: &'a Attempt,
-    answer: Option<(&'a StoredResponse, bool)>,
+    answer: Option<&'a StoredResponse>,
 ) -> Result<Settle<'a>, StoreError> {
     Ok(Settle {
         scope: attempt.key().scope(),
         key: attempt.key().key(),
         token: i64::try_from(attempt.token()).map_err(StoreError::not_applied)?,
-        answer: answer.map(|(answer, commits_later)| Kept {
+        answer: answer.map(|answer| Kept {
             status: answer.status().as_u16().into(),
             headers: form::lines(answer.headers()),
             content: answer.content().map(|content| &**content),
             ttl: millis(attempt.ttl()),
-            commits_later,
         }),
     })
 }

@@ -66,7 +66,19 @@ pub(super) async fn late_settle_ends_doubt(bench: Bench) -> Verdict {
     let ending = Ending::Done(truth.clone());
     bench.handle(1).done(&attempt, ending).await?;
     let done = is_done_with(&truth);
-    bench.all_see(&key, "done with the late answer", done).await
+    bench
+        .all_see(&key, "done with the late answer", done)
+        .await?;
+    let options = BeginOptions {
+        instead_of: Some(attempt.token()),
+        ..LONG
+    };
+    let doubted = bench.handle(2).begin(&key, options).await?;
+    ensure!(
+        is_done_with(&truth)(&doubted),
+        "the late answer was taken over for the doubt that it ended: {doubted:?}"
+    );
+    Ok(())
 }
 
 pub(super) async fn ttl_ends(bench: Bench) -> Verdict {

@@ -39,10 +39,10 @@ pub(super) async fn take_over_is_fenced(bench: Bench) -> Verdict {
     for round in 0..20 {
         let key = bench.key(format!("taken over {round}"));
         let first = bench.handle(0).started(&key, LONG).await?;
-        let ending = if round % 2 == 0 {
-            Ending::InDoubt
-        } else {
-            Ending::Done(answer("first"))
+        let is_done = round % 2 == 1;
+        let ending = match is_done {
+            false => Ending::InDoubt,
+            true => Ending::Done(answer("first")),
         };
         let named = |token| BeginOptions {
             instead_of: Some(token),
@@ -56,14 +56,27 @@ pub(super) async fn take_over_is_fenced(bench: Bench) -> Verdict {
         bench.handle(0).done(&first, ending).await?;
         let wrong = bench
             .handle(1)
-            .begin(&key, named(first.token() + 1))
+            .begin(&key, named(first.token() + 2))
             .await?;
         ensure!(
             !matches!(wrong, Begun::Started(_)),
             "a key was taken over from an attempt that was not the one named"
         );
+        let token = match bench.handle(2).begin(&key, LONG).await? {
+            Begun::Done { token, .. } if is_done => token,
+            Begun::InDoubt { token } if !is_done => token,
+            begun => return Err(format!("it is {begun:?}, done: {is_done}")),
+        };
+        if is_done {
+            // Somebody saw a doubt, just before the answer was there.
+            let doubted = bench.handle(0).begin(&key, named(first.token())).await?;
+            ensure!(
+                !matches!(doubted, Begun::Started(_)),
+                "what was done was taken over for the doubt that it seemed"
+            );
+        }
         let keys: Arc<[_]> = Arc::from([key.clone()]);
-        let wins = race(&bench, &keys, named(first.token())).await?;
+        let wins = race(&bench, &keys, named(token)).await?;
         ensure!(
             wins == [1],
             "of {THREADS} that took a key over at once {wins:?} started"

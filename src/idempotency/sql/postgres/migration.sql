@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     key         text        NOT NULL,
     fingerprint bytea       NOT NULL, -- SHA-256 of the request
     token       bigint      NOT NULL, -- of the last attempt
-    turn        bigint      NOT NULL, -- what a take-over must name: the token, or, if it may have
-                                      -- seemed in doubt before it was completed, the token + 1
+    turn        bigint      NOT NULL, -- what a take-over must name: the token, or, once it is
+                                      -- completed, the token + 1
     lease_ends  timestamptz NOT NULL, -- without a status: in flight until then, in doubt afterwards
     forget_at   timestamptz NOT NULL, -- counts as absent from then on
     status      bigint,               -- of the answer; null: there is none yet

@@ -79,8 +79,7 @@ impl Records for Postgres {
                 .bind(answer.status)
                 .bind(answer.headers.as_slice())
                 .bind(answer.content)
-                .bind(answer.ttl)
-                .bind(answer.commits_later),
+                .bind(answer.ttl),
             None => query,
         };
         Box::pin(query.fetch_optional(connection))

@@ -1,9 +1,8 @@
 -- Completes the attempt ?3 at the key ?2 of the scope ?1 with the status ?4, the fields ?5 and the
--- content ?6, to be kept for ?7 milliseconds. No row: it is no longer the last one. The turn moves on
--- if somebody may have seen it in doubt by the time this is committed; ?8 says that it may take a
--- while.
+-- content ?6, to be kept for ?7 milliseconds. No row: it is no longer the last one. The turn moves on:
+-- until this is committed somebody may see it in doubt, and must not take over what is done.
 UPDATE {table} SET
-    turn = CASE WHEN status IS NULL AND (?8 OR lease_ends <= {now}) THEN token + 1 ELSE turn END,
+    turn = token + 1,
     status = ?4,
     headers = ?5,
     content = ?6,

@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     key         TEXT    NOT NULL,
     fingerprint BLOB    NOT NULL, -- SHA-256 of the request
     token       INTEGER NOT NULL, -- of the last attempt
-    turn        INTEGER NOT NULL, -- what a take-over must name: the token, or, if it may have seemed
-                                  -- in doubt before it was completed, the token + 1
+    turn        INTEGER NOT NULL, -- what a take-over must name: the token, or, once it is completed,
+                                  -- the token + 1
     lease_ends  INTEGER NOT NULL, -- without a status: in flight until then, in doubt afterwards
     forget_at   INTEGER NOT NULL, -- counts as absent from then on
     status      INTEGER,          -- of the answer; null: there is none yet

@@ -17,7 +17,7 @@ use crate::sql::postgres::failures::terminate_stuck;
 use crate::sql::postgres::{name, pool, table};
 use crate::sql::worker::Target;
 use crate::support::folder::Folder;
-use crate::support::postgres::{options, shared};
+use crate::support::postgres::{options, own, shared};
 
 struct Fixture {
     store: PostgresIdempotencyStore,
@@ -224,6 +224,47 @@ async fn a_take_over_that_waits_for_a_sale_learns_that_it_was_made() {
         };
         assert_eq!(*response, answer("x"));
     }
+}
+
+/// The server compares the times, commits much later, and until then everybody sees the doubt.
+#[tokio::test]
+async fn an_answer_in_time_that_is_seen_late_is_not_taken_over_for_the_doubt_it_seemed() {
+    let Some(server) = own() else { return };
+    let local = server.options().options([("synchronous_commit", "local")]);
+    let (admin, table) = (pool(local.clone()), table());
+    let store = open(pool(local), &table).await;
+    let standby = async |name: &str| {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+        for statement in [&*set, "SELECT pg_reload_conf()"] {
+            admin.execute(statement).await.expect("a superuser may");
+        }
+    };
+    standby("nobody").await;
+    let remote = open(pool(server.options()), &table).await;
+
+    let key = key("late");
+    let options = BeginOptions {
+        lease: Duration::from_secs(1),
+        ..LONG
+    };
+    let attempt = started(&store, &key, options).await;
+    let settle = tokio::spawn(remote.settle(&attempt, Ending::Done(answer("x"))));
+    let begun = until(&store, &key, |begun| {
+        !matches!(begun, Begun::InFlight { .. })
+    })
+    .await;
+    let Begun::InDoubt { token } = begun else {
+        panic!("it was seen before it was committed: {begun:?}");
+    };
+    standby("").await;
+    let settled = settle.await.expect("it does not panic");
+    assert!(matches!(settled, Ok(Settlement::Done)), "{settled:?}");
+
+    let begun = begin(&store, &key, instead_of(token)).await;
+    let Begun::Done { response, .. } = begun else {
+        panic!("what was done is done again: {begun:?}");
+    };
+    assert_eq!(*response, answer("x"));
 }
 
 async fn wait_for_lock(admin: &PgPool, table: &TableName) {
