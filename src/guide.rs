@@ -2,3 +2,6 @@
 
 #[doc = include_str!("docs/modes.md")]
 pub mod modes {}
+
+#[doc = include_str!("docs/stores.md")]
+pub mod stores {}

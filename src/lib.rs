@@ -52,7 +52,8 @@
 //!   writes, and [reports](report) which version it made. The only mode that sees writers who
 //!   bypass HTTP.
 //!
-//! The guide [`modes`](guide::modes) has a table, and what each mode rests on.
+//! The guide [`modes`](guide::modes) has a table, and what each mode rests on; the guide
+//! [`stores`](guide::stores), which store is yours, and what a request asks of it.
 //!
 //! # Where it belongs
 //!

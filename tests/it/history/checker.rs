@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use super::record::{Action, History, Operation, Outcome, State, Tag, WriteId};
+use super::record::{Action, Doubt, History, Operation, Outcome, State, Tag, WriteId};
 
 /// Which promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +69,10 @@ pub(crate) struct Counts {
     pub(crate) unknown: usize,
     /// Writes that were in the journal, though the client was never told.
     pub(crate) unknown_but_happened: usize,
+    /// Operations to which the server said that it failed, or was not able to.
+    pub(crate) failed: usize,
+    /// Operations whose connection broke under them.
+    pub(crate) broken: usize,
     /// Operations that the client broke off, at any stage.
     pub(crate) disconnected: usize,
     /// Writes that began before an earlier one of the same resource was over.
@@ -258,7 +262,7 @@ impl Check<'_> {
                 Outcome::Never { .. } if happened.contains(&id) => {
                     self.report(Violation::NeverHappened, operation);
                 }
-                Outcome::Unknown { .. } if happened.contains(&id) => {
+                Outcome::Unknown(_) if happened.contains(&id) => {
                     self.verdict.counts.unknown_but_happened += 1;
                 }
                 _ => {}
@@ -421,9 +425,11 @@ impl Check<'_> {
                 Outcome::Never { stale: true, .. } => counts.refused_stale += 1,
                 Outcome::Never { stale: false, .. } => counts.otherwise_never += 1,
                 Outcome::NotModified => counts.not_modified += 1,
-                Outcome::Unknown { disconnected } => {
+                Outcome::Unknown(doubt) => {
                     counts.unknown += 1;
-                    counts.disconnected += usize::from(disconnected);
+                    counts.failed += usize::from(doubt == Doubt::Answered);
+                    counts.broken += usize::from(doubt == Doubt::Broken);
+                    counts.disconnected += usize::from(doubt == Doubt::Left);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! that only look like one.
 
 use super::checker::{Violation, check};
-use super::record::{Action, History, Operation, Outcome, Recorder, State, Tag, WriteId};
+use super::record::{Action, Doubt, History, Operation, Outcome, Recorder, State, Tag, WriteId};
 
 /// One resource, whose operations follow one after the other unless a test says otherwise.
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Story {
 }
 
 const ABSENT: Outcome = Outcome::Absent;
-const UNKNOWN: Outcome = Outcome::Unknown { disconnected: true };
+const UNKNOWN: Outcome = Outcome::Unknown(Doubt::Left);
 const NEVER: Outcome = Outcome::Never {
     stale: false,
     current: None,

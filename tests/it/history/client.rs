@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::drive::Shared;
 use super::exchange::{Exchanged, Leave, Line, Request};
 use super::random::{Random, rest};
-use super::record::{Action, Operation, Outcome, State, Tag, WriteId, mix};
+use super::record::{Action, Doubt, Operation, Outcome, State, Tag, WriteId, mix};
 use super::wire::Answer;
 
 /// What a client believes to be current.
@@ -159,12 +159,7 @@ impl Client {
             304 => return (Outcome::NotModified, None),
             404 | 410 => return (Outcome::Absent, None),
             _ => {
-                return (
-                    Outcome::Unknown {
-                        disconnected: false,
-                    },
-                    None,
-                );
+                return (Outcome::Unknown(Doubt::Answered), None);
             }
         }
         let recorder = &self.shared.recorder;
@@ -271,23 +266,19 @@ impl Client {
                 current: tag,
             },
             // Whoever timed the handler out does not know how far it was.
-            408 => Outcome::Unknown {
-                disconnected: false,
-            },
+            408 => Outcome::Unknown(Doubt::Answered),
             400..500 | 503 => Outcome::Never {
                 stale: false,
                 current: tag,
             },
-            _ => Outcome::Unknown {
-                disconnected: false,
-            },
+            _ => Outcome::Unknown(Doubt::Answered),
         }
     }
 
     fn record(&self, resource: u32, invoked: u64, action: Action, outcome: Outcome) {
         let completed = match outcome {
             // It may yet take effect.
-            Outcome::Unknown { .. } => u64::MAX,
+            Outcome::Unknown(_) => u64::MAX,
             _ => self.shared.recorder.now(),
         };
         self.shared.recorder.record(Operation {
@@ -338,9 +329,8 @@ const fn unknown(exchanged: &Exchanged) -> Outcome {
             stale: false,
             current: None,
         },
-        _ => Outcome::Unknown {
-            disconnected: matches!(exchanged, Exchanged::Left),
-        },
+        Exchanged::Left => Outcome::Unknown(Doubt::Left),
+        _ => Outcome::Unknown(Doubt::Broken),
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::client::Client;
 use super::record::{History, Recorder};
@@ -15,7 +16,8 @@ use super::record::{History, Recorder};
 /// What a client has to know of a service.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
-    /// Its processes; a client uses one until it fails, then the next.
+    /// Its processes; each connection of a client goes to the next one, so that none is left alone
+    /// once it was away.
     pub(crate) addresses: Vec<SocketAddr>,
     /// The path of each resource that the clients may use. None of them exists at first, or all
     /// of them have a journal that is empty or missing.
@@ -47,6 +49,33 @@ pub(crate) struct Load {
     /// nobody will settle, and then some.
     pub(crate) settles_within: Duration,
     pub(crate) seed: u64,
+    /// What somebody does to the service meanwhile.
+    pub(crate) trouble: Arc<Trouble>,
+}
+
+/// Something that happens to a service under load: the load goes on until it is over. Defaults to
+/// nothing at all.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    is_to_come: AtomicBool,
+    clients: Notify,
+}
+
+impl Trouble {
+    pub(crate) fn to_come() -> Arc<Self> {
+        let trouble = Self::default();
+        trouble.is_to_come.store(true, Ordering::Relaxed);
+        Arc::new(trouble)
+    }
+
+    /// There is no load before this, for one run waits for the other.
+    pub(crate) async fn may_begin(&self) {
+        self.clients.notified().await;
+    }
+
+    pub(crate) fn is_over(&self) {
+        self.is_to_come.store(false, Ordering::Relaxed);
+    }
 }
 
 /// One run at a time: several would only make each other's timeouts strike.
@@ -70,6 +99,7 @@ pub(crate) async fn drive(api: Api, load: Load) -> History {
     let clients: Vec<_> = (0..shared.load.clients)
         .map(|number| tokio::spawn(Client::new(number, Arc::clone(&shared)).run()))
         .collect();
+    shared.load.trouble.clients.notify_one();
     let (mut last, mut since) = (0, Instant::now());
     while !shared.is_done() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -109,7 +139,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn is_done(&self) -> bool {
-        self.recorder.acknowledged() >= self.load.acknowledged
+        !self.load.trouble.is_to_come.load(Ordering::Relaxed)
+            && self.recorder.acknowledged() >= self.load.acknowledged
             && self.began.elapsed() >= self.load.duration
     }
 

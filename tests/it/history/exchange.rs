@@ -67,7 +67,7 @@ pub(super) enum Exchanged {
 /// A connection that is opened when it is needed, to one of several processes.
 pub(super) struct Line {
     addresses: Vec<SocketAddr>,
-    /// Which of them, until it fails.
+    /// Which of them is next.
     address: usize,
     connection: Option<Connection>,
 }
@@ -110,7 +110,6 @@ impl Line {
             }
             Ok(Err(error)) => {
                 assert_ne!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-                self.address += 1;
                 Exchanged::Broken
             }
             Err(_) => Exchanged::Broken,
@@ -123,10 +122,10 @@ impl Line {
             return Some(connection);
         }
         let address = self.addresses[self.address % self.addresses.len()];
+        self.address += 1;
         match timeout(PATIENCE, Connection::open(address)).await {
             Ok(Ok(connection)) => Some(connection),
             _ => {
-                self.address += 1;
                 rest(Duration::from_millis(20)).await;
                 None
             }

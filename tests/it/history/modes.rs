@@ -33,6 +33,7 @@ pub(super) fn load() -> Load {
         leaves_within: Duration::from_millis(6),
         settles_within: Duration::from_secs(20),
         seed: number("HISTORY_SEED").unwrap_or_else(|| u64::from(std::process::id())),
+        trouble: Arc::default(),
     }
 }
 

@@ -101,7 +101,18 @@ pub(crate) enum Outcome {
     /// A read: what the client has is current.
     NotModified,
     /// Nobody knows.
-    Unknown { disconnected: bool },
+    Unknown(Doubt),
+}
+
+/// Why nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// The server says so.
+    Answered,
+    /// The connection broke, or the server never answered.
+    Broken,
+    /// The client left.
+    Left,
 }
 
 #[derive(Debug, Clone, Copy)]

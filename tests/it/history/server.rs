@@ -21,7 +21,7 @@ use super::rows::Rows;
 /// Stops serving when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     pub(crate) faults: Arc<Faults>,
     task: JoinHandle<()>,
 }
@@ -29,7 +29,17 @@ pub(crate) struct Server {
 impl Server {
     /// Handlers that know nothing of versions, under `layer`.
     pub(crate) async fn of_documents(layer: ConditionalLayer, plan: Plan) -> Self {
-        let (documents, faults) = (Arc::new(Documents::default()), Arc::new(Faults::new(plan)));
+        Self::over(Documents::in_memory(), layer, plan, 0).await
+    }
+
+    /// The same on this port, over documents that others may serve too.
+    pub(crate) async fn over(
+        documents: Documents,
+        layer: ConditionalLayer,
+        plan: Plan,
+        port: u16,
+    ) -> Self {
+        let (documents, faults) = (Arc::new(documents), Arc::new(Faults::new(plan)));
         let within = Arc::clone(&faults);
         let router = Router::new().fallback(move |request: Request| {
             let (documents, faults) = (Arc::clone(&documents), Arc::clone(&within));
@@ -41,7 +51,7 @@ impl Server {
                     .await
             }
         });
-        Self::start(router, layer, faults).await
+        Self::start(router, layer, faults, port).await
     }
 
     /// Handlers that compare versions, under `layer`.
@@ -58,10 +68,15 @@ impl Server {
                     .await
             }
         });
-        Self::start(router, layer, faults).await
+        Self::start(router, layer, faults, 0).await
     }
 
-    async fn start(router: Router, layer: ConditionalLayer, faults: Arc<Faults>) -> Self {
+    async fn start(
+        router: Router,
+        layer: ConditionalLayer,
+        faults: Arc<Faults>,
+        port: u16,
+    ) -> Self {
         let (inner, outer) = (Arc::clone(&faults), Arc::clone(&faults));
         let layer = layer.reader(Reader::new(router.clone()));
         let router = router
@@ -74,7 +89,9 @@ impl Server {
                 let faults = Arc::clone(&outer);
                 async move { faults.outer_timeout(request, next).await }
             }));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("it serves on");

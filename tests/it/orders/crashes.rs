@@ -1,7 +1,9 @@
-//! Two processes on one database, one of which is killed every now and then.
+//! Two processes on one database, one of which is killed every now and then, or the database is
+//! restarted under them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,8 +11,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::service::{Answer, Database, SELLER, Service, ask, on_each};
-use crate::history::checker::check;
-use crate::history::drive::{Api, Load, drive};
+use crate::history::checker::{Counts, check};
+use crate::history::drive::{Api, Load, Trouble, drive};
+use crate::history::record::History;
+use crate::support::postgres::own;
 
 /// How soon after a kill everything that the process held is free.
 const FREE: Duration = Duration::from_secs(10);
@@ -28,6 +32,35 @@ impl Pair {
         Self {
             services,
             addresses,
+        }
+    }
+
+    fn api(&self) -> Api {
+        Api {
+            addresses: self.addresses.to_vec(),
+            paths: (0..12)
+                .map(|number| format!("{SELLER}/orders/00000000-0000-4000-8000-{number:012}"))
+                .collect(),
+            fields: Vec::new(),
+            write: ("PUT", "application/json"),
+            stale: 409,
+        }
+    }
+
+    /// Until each has created an order.
+    async fn until_both_serve(&self) {
+        let orders = format!("{SELLER}/orders");
+        let began = Instant::now();
+        for address in self.addresses {
+            let key = uuid::Uuid::new_v4().to_string();
+            let fields = [("idempotency-key", &*key)];
+            while !ask(address, "POST", &orders, &fields, "{}")
+                .await
+                .is_ok_and(|answer| answer.status == 201)
+            {
+                assert!(began.elapsed() < 3 * FREE, "service does not come back");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
     }
 
@@ -66,59 +99,80 @@ impl Pair {
 async fn no_update_is_lost_and_every_version_is_in_the_audit_trail() {
     on_each(async |database| {
         let mut pair = Pair::start(database);
-        let paths: Vec<_> = (0..12)
-            .map(|number| format!("{SELLER}/orders/00000000-0000-4000-8000-{number:012}"))
-            .collect();
-        let api = Api {
-            addresses: pair.addresses.to_vec(),
-            paths: paths.clone(),
-            fields: Vec::new(),
-            write: ("PUT", "application/json"),
-            stale: 409,
-        };
-        let load = Load {
-            clients: 24,
-            acknowledged: 500,
-            duration: Duration::from_secs(3),
-            disconnects: 100,
-            journal: 40,
-            leaves_within: Duration::from_millis(10),
-            settles_within: FREE,
-            seed: u64::from(std::process::id()),
-        };
+        let load = load(Arc::default());
         let (history, kills) = pair
-            .under_fire(database, tokio::spawn(drive(api, load)))
+            .under_fire(database, tokio::spawn(drive(pair.api(), load)))
             .await;
-        let verdict = check(&history.expect("no panic"));
-        verdict.assert_clean();
-        let counts = verdict.counts;
+        let counts = check_all(&pair, history.expect("no panic")).await;
         assert!(kills > 2, "only {kills} kills");
-        assert!(
-            counts.rivals > 0 && counts.refused_stale > 0,
-            "it did not race: {counts:?}"
-        );
-        assert!(counts.deleted > 0 && counts.unknown > 0, "{counts:?}");
-
-        let mut revisions = 0;
-        for path in paths {
-            let trail = pair.services[0]
-                .get(&format!("{path}/revisions"))
-                .await
-                .json();
-            let items = trail["items"].as_array().expect("a list");
-            for (item, version) in items.iter().zip(1_usize..) {
-                assert_eq!(item["version"], version, "{path}: a gap or a double");
-            }
-            let current = pair.services[0].get(&path).await;
-            if current.status == 200 {
-                assert_eq!(current.json()["version"], items.len(), "{path}");
-            }
-            revisions += items.len();
-        }
-        // A deletion is acknowledged, but makes no version.
-        assert!(revisions >= counts.acknowledged - counts.deleted);
+        assert!(counts.broken > 0, "no kill struck a request: {counts:?}");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_update_is_lost_when_the_database_is_restarted() {
+    let Some(mut server) = own() else { return };
+    let pair = Pair::start(&Database::on(&server));
+    let trouble = Trouble::to_come();
+    let history = tokio::spawn(drive(pair.api(), load(Arc::clone(&trouble))));
+    trouble.may_begin().await;
+    for _ in 0..3 {
+        pair.until_both_serve().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::task::block_in_place(|| server.crash_and_restart());
+    }
+    // Nobody restarts the processes: they find the database again.
+    pair.until_both_serve().await;
+    trouble.is_over();
+    let counts = check_all(&pair, history.await.expect("no panic")).await;
+    assert!(counts.failed > 0, "no restart struck a request: {counts:?}");
+}
+
+fn load(trouble: Arc<Trouble>) -> Load {
+    Load {
+        clients: 24,
+        acknowledged: 500,
+        duration: Duration::from_secs(3),
+        disconnects: 100,
+        journal: 40,
+        leaves_within: Duration::from_millis(10),
+        settles_within: FREE,
+        seed: u64::from(std::process::id()),
+        trouble,
+    }
+}
+
+/// Nothing was lost, it raced, and the audit trail has it all.
+async fn check_all(pair: &Pair, history: History) -> Counts {
+    let verdict = check(&history);
+    verdict.assert_clean();
+    let counts = verdict.counts;
+    assert!(
+        counts.rivals > 0 && counts.refused_stale > 0,
+        "it did not race: {counts:?}"
+    );
+    assert!(counts.deleted > 0, "{counts:?}");
+
+    let mut revisions = 0;
+    for path in pair.api().paths {
+        let trail = pair.services[0]
+            .get(&format!("{path}/revisions"))
+            .await
+            .json();
+        let items = trail["items"].as_array().expect("a list");
+        for (item, version) in items.iter().zip(1_usize..) {
+            assert_eq!(item["version"], version, "{path}: a gap or a double");
+        }
+        let current = pair.services[0].get(&path).await;
+        if current.status == 200 {
+            assert_eq!(current.json()["version"], items.len(), "{path}");
+        }
+        revisions += items.len();
+    }
+    // A deletion is acknowledged, but makes no version.
+    assert!(revisions >= counts.acknowledged - counts.deleted);
+    counts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -51,6 +51,15 @@ impl Database {
         })
     }
 
+    /// One on a server of its own, which may be restarted.
+    pub(crate) fn on(server: &postgres::Server) -> Self {
+        let folder = server.folder().display();
+        Self {
+            url: format!("postgres://test@localhost/postgres?host={folder}"),
+            _folder: None,
+        }
+    }
+
     /// One that staff use.
     pub(crate) async fn connect(&self) -> AnyPool {
         install_default_drivers();

@@ -7,7 +7,7 @@ mod contract;
 mod keys;
 mod losses;
 mod processes;
-mod server;
+pub(crate) mod server;
 mod versions;
 
 use std::time::Duration;

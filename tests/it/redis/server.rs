@@ -21,7 +21,7 @@ wait $server 2>/dev/null
 [ "$word" = keep ] || rm -rf "$folder"
 "#;
 
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) port: u16,
     folder: PathBuf,
     arguments: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Server {
 
 impl Server {
     /// `None`, said aloud, where there is no Redis to start; in CI that is a failure.
-    pub(super) fn start(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let version = Command::new("redis-server").arg("--version").output();
         if version.is_err() {
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// On the same port, with what it has on its disk.
-    pub(super) fn start_again(&mut self) -> bool {
+    pub(crate) fn start_again(&mut self) -> bool {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper", "--port", &self.port.to_string()])
             .args(["--bind", "127.0.0.1", "--save", "", "--dir"])
@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// `kill -9`, and its disk stays.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.end("keep\n");
     }
 
@@ -122,7 +122,7 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
@@ -130,7 +130,7 @@ impl Server {
         self.store_with(RedisOptions::new())
     }
 
-    pub(super) fn store_with(&self, options: RedisOptions) -> RedisStore {
+    pub(crate) fn store_with(&self, options: RedisOptions) -> RedisStore {
         RedisStore::new(self.url(), options).unwrap()
     }
 
@@ -147,8 +147,20 @@ impl Server {
         asked.query(&mut connection).unwrap()
     }
 
+    /// Writes another word into a row, behind the back of the store.
+    pub(super) fn edit(&self, row: &str, nth: usize, word: &str) {
+        let words: String = self.ask(&format!("GET {row}"));
+        let mut words: Vec<_> = words.split(' ').collect();
+        words[nth] = word;
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let mut set = redis::cmd("SET");
+        set.arg(row).arg(words.join(" "));
+        set.query::<()>(&mut connection).unwrap();
+    }
+
     /// How often the server has run `command`, by its own statistics.
-    pub(super) fn calls(&self, command: &str) -> u64 {
+    pub(crate) fn calls(&self, command: &str) -> u64 {
         let statistics: String = self.ask("INFO commandstats");
         let line = statistics
             .lines()

@@ -3,10 +3,10 @@
 mod compare;
 mod keys;
 #[cfg(feature = "sqlx-postgres")]
-mod postgres;
+pub(crate) mod postgres;
 mod promises;
 mod shared;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlite;
 mod transactions;
-mod worker;
+pub(crate) mod worker;

@@ -10,6 +10,7 @@ use crate::support::postgres::shared;
 
 pub(super) mod failures;
 mod migration;
+mod pruned;
 
 struct Fixture {
     store: PostgresStore,
@@ -26,7 +27,7 @@ pub(super) fn table() -> TableName {
     TableName::new(&name()).expect("a plain name")
 }
 
-pub(super) fn name() -> String {
+pub(crate) fn name() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
