@@ -3,7 +3,7 @@
 //! Claim, settle and read are one Lua script each, run by its digest over one multiplexed
 //! connection: atomic, timed by the clock of the server, and one round trip, so that a conditional
 //! write takes two and a read takes one. Redis 7 or later is needed, and for the user that connects
-//! the commands `EVAL`, `EVALSHA`, `SET`, `HMGET`, `HSET`, `PEXPIRE`, `PERSIST`, `TIME` and `INFO`.
+//! the commands `EVAL`, `EVALSHA`, `GET`, `SET`, `TIME` and `INFO`.
 //!
 //! ```no_run
 //! use tower_conditional::store::redis::{RedisOptions, RedisStore};
@@ -17,7 +17,7 @@
 //!
 //! # What is kept
 //!
-//! One hash for each resource, some 300 bytes, under `{prefix}:row:{key}`: since it is one key, it
+//! One string for each resource, some 300 bytes, under `{prefix}:row:{key}`: since it is one key, it
 //! lies in one slot of a cluster, whatever braces the key of the resource holds. A resource gets its
 //! row when it is seen first, by a read too: the row remembers the tag that the read was given. A
 //! row that nobody touches for [`RedisOptions::idle`] goes by itself, and so do the tombstones of
@@ -269,7 +269,8 @@ impl RedisStore {
     /// With the reason as its source.
     pub async fn health_check(&self) -> Result<(), StoreError> {
         let row = format!("{}:health", self.0.options.prefix);
-        self.0.run_on(&row, &CURRENT, &[]).await.map(drop)
+        let answered = self.0.run_on(&row, &CURRENT, Duration::ZERO, &[]).await?;
+        read(&answered).map(drop)
     }
 
     /// How many times this store and its clones have asked the server: 1 for each read, claim and
@@ -287,7 +288,8 @@ impl VersionStore for RedisStore {
     fn current(&self, key: &ResourceKey) -> Answer<Result<Snapshot, StoreError>> {
         let (inner, key) = (Arc::clone(&self.0), key.clone());
         Answer::later(async move {
-            let reply = inner.run(&key, &CURRENT, &[]).await?;
+            let answered = inner.run(&key, &CURRENT, Duration::ZERO, &[]).await?;
+            let reply = read(&answered)?;
             Ok(Snapshot {
                 settled: reply.remaining.is_zero(),
                 state: reply.state,
@@ -335,7 +337,8 @@ impl Inner {
         let mut pause = PAUSES.0;
         loop {
             let asked = Instant::now();
-            let reply = self.run(&key, &CLAIM, &arguments).await?;
+            let answered = self.run(&key, &CLAIM, lease, &arguments).await?;
+            let reply = read(&answered)?;
             match reply.verdict {
                 Verdict::Granted => {
                     // The lease runs since the server granted it, which was after we asked.
@@ -371,7 +374,9 @@ impl Inner {
         };
         let base = base.map_or(&b""[..], |version| version.as_bytes());
         let arguments = [token.as_bytes(), base, outcome];
-        let reply = self.run(claim.key(), &SETTLE, &arguments).await?;
+        let answered = self.run(claim.key(), &SETTLE, Duration::ZERO, &arguments);
+        let answered = answered.await?;
+        let reply = read(&answered)?;
         Ok(match reply.verdict {
             Verdict::Done => Settled::Done(reply.state),
             _ => Settled::Fenced(reply.state),
@@ -382,27 +387,34 @@ impl Inner {
         &self,
         key: &ResourceKey,
         script: &Script,
+        lease: Duration,
         arguments: &[&[u8]],
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<String, StoreError> {
         let row = format!("{}:row:{key}", self.options.prefix);
-        self.run_on(&row, script, arguments).await
+        self.run_on(&row, script, lease, arguments).await
     }
 
     async fn run_on(
         &self,
         row: &str,
         script: &Script,
+        lease: Duration,
         arguments: &[&[u8]],
-    ) -> Result<Reply, StoreError> {
-        // To the script 0 means for ever.
+    ) -> Result<String, StoreError> {
+        // To the script 0 means for ever. A row does not go before the lease of its claim is over.
         let idle = self.options.idle.map_or(0, |idle| {
-            u64::try_from(idle.min(LONGEST).as_millis()).map_or(1, |millis| millis.max(1))
+            let stays = idle.min(LONGEST) + lease;
+            u64::try_from(stays.as_millis()).map_or(1, |millis| millis + 1)
         });
         let fresh = self.nonces.version();
         self.connection
             .run(script, row, &fresh, idle, arguments)
             .await
     }
+}
+
+fn read(answered: &str) -> Result<Reply<'_>, StoreError> {
+    Reply::read(answered).map_err(StoreError::unknown)
 }
 
 /// How the claim script spells a condition.

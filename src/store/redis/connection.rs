@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::link::{Link, Server};
-use super::script::{Answered, Reply, Script};
+use super::script::{Reply, Script};
 use crate::store::StoreError;
 
 /// The layout of the rows. A version of this library that changes it counts up.
@@ -59,7 +59,8 @@ impl Connection {
         self.round_trips.load(Ordering::Relaxed)
     }
 
-    /// Runs `script` on the row `key`, in one round trip if the server knows the script.
+    /// Runs `script` on the row `key`, in one round trip if the server knows the script. Gives the
+    /// text of a [`Reply`].
     pub(super) async fn run(
         &self,
         script: &Script,
@@ -67,7 +68,7 @@ impl Connection {
         fresh: &str,
         idle: u64,
         more: &[&[u8]],
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<String, StoreError> {
         let live = self.live().await.map_err(StoreError::not_applied)?;
         let asked = Instant::now();
         let era = live.era(asked);
@@ -78,12 +79,15 @@ impl Connection {
             }
             command
         };
-        let answered: Answered = self.evaluate(&live, script, complete).await?;
+        let answered: String = self.evaluate(&live, script, complete).await?;
         // The nodes of a cluster have eras of their own: there it is asked each time.
-        if era.is_empty() && live.link.is_one_server() {
-            live.remember_era(asked, &answered.1);
+        if era.is_empty()
+            && live.link.is_one_server()
+            && let Ok(reply) = Reply::read(&answered)
+        {
+            live.remember_era(asked, reply.era);
         }
-        Reply::read(&answered).map_err(StoreError::unknown)
+        Ok(answered)
     }
 
     /// Runs a script that is not about versions, on the row `key`.

@@ -5,18 +5,18 @@
 --          together with the token: a server that lost the claim could grant the token again if
 --          its clock went backwards, but never the version
 -- ARGV[6]  what the holder did: deleted, unchanged, unknown, written
-local mine = row.expires ~= 0 and digits(row.token) == ARGV[4]
-  and (ARGV[5] == '' or ARGV[5] == row.version)
+local mine = expires ~= 0 and token == ARGV[4] and (ARGV[5] == '' or ARGV[5] == version)
 if not mine then
   return answer('fenced')
 end
 
-row.expires = 0
+expires = 0
 changed = true
-local state = { deleted = 'absent', unknown = 'unseen', written = 'present' }
-if state[ARGV[6]] then
-  row.era, row.state, row.version, row.modified = era, state[ARGV[6]], fresh, now
-elseif row.era ~= era then
+local outcome = ARGV[6]
+if outcome ~= 'unchanged' then
+  row_era, version, modified = era, fresh, now
+  state = outcome == 'written' and 'present' or outcome == 'deleted' and 'absent' or 'unseen'
+elseif row_era ~= era then
   -- Nothing was changed, but what was there before is in doubt.
   doubt()
 end
