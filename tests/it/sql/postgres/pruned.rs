@@ -60,7 +60,7 @@ async fn a_claim_is_on_the_version_that_the_prune_has_left_and_on_none_from_befo
 
         // Without a row, as far as the claim has seen: it was written and pruned since.
         let before = version(&current(&store, &key("/new")).await.state);
-        let claim = claim_amid(&admin, level, &table, "/new", &[raise.clone()]).await;
+        let claim = claim_amid(&admin, level, &table, "/new", std::slice::from_ref(&raise)).await;
         let pruned = version(&current(&store, &key("/other")).await.state);
         assert_ne!(pruned, before);
         assert_eq!(version(claim.state()), pruned, "{level}");
