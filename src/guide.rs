@@ -3,5 +3,11 @@
 #[doc = include_str!("docs/modes.md")]
 pub mod modes {}
 
+#[doc = include_str!("docs/operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("docs/overload.md")]
+pub mod overload {}
+
 #[doc = include_str!("docs/stores.md")]
 pub mod stores {}

@@ -77,6 +77,8 @@
 //! - `redis`, `redis-cluster`: versions, claims and idempotency keys in Redis 7 or later.
 //! - `opaque-tags`: entity-tags that show nothing of the version (`tags::Opaque`).
 //! - `digest`: SHA-256 of answers and of canonical JSON, and tags made of bytes (`digest`).
+//! - `tracing`, `metrics`: observers that log and count what became of each request; the guide
+//!   [`operations`](guide::operations) has their names.
 //! - `testing`: the contracts of stores, as suites that any store can run.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13

@@ -157,6 +157,9 @@ pub enum SettleAt {
     ResponseHead,
 }
 
+/// See [`Policy::store_timeout`].
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(15);
+
 pub(crate) type Redact = Arc<dyn Fn(&mut Value) + Send + Sync>;
 type Others = Arc<dyn Fn(&Parts, &ResourceKey) -> Vec<ResourceKey> + Send + Sync>;
 type OutcomeOf = Arc<dyn Fn(&Response<()>) -> Outcome + Send + Sync>;
@@ -182,6 +185,7 @@ pub struct Policy {
     pub(crate) request_body: RequestBodies,
     pub(crate) existence_first: bool,
     pub(crate) lease: Duration,
+    pub(crate) store_timeout: Duration,
     pub(crate) settle_at: SettleAt,
     also_moves: Option<Others>,
     outcome: Option<OutcomeOf>,
@@ -221,6 +225,7 @@ impl Policy {
             request_body: RequestBodies::Buffer(2 * 1024 * 1024),
             existence_first: false,
             lease: Duration::from_secs(30),
+            store_timeout: STORE_TIMEOUT,
             settle_at: SettleAt::ResponseHead,
             also_moves: None,
             outcome: None,
@@ -469,6 +474,19 @@ impl Policy {
     /// Defaults to 30 seconds, the statement timeout of most services and then some.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long the store may take for each answer; a claim may take as long as it may
+    /// [wait](Self::busy), and then so long. A store that takes longer counts as one that fails: a
+    /// write is 503, a plain read goes on untagged, and what the store has done by then is in
+    /// doubt. A claim that it may have granted blocks its resource until the [lease](Self::lease)
+    /// ends; one that it may not have settled is abandoned.
+    ///
+    /// Defaults to 15 seconds: longer than the stores of this crate take to find out by themselves,
+    /// who can say more of what happened, and shorter than most clients wait.
+    pub fn store_timeout(mut self, limit: Duration) -> Self {
+        self.store_timeout = limit;
         self
     }
 

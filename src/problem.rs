@@ -140,6 +140,38 @@ impl Reason {
         }
     }
 
+    /// Its own name, in lower case, for logs and metrics: unlike
+    /// [`type_name`](Self::type_name), no two have the same.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AlreadySet => "already_set",
+            Self::Busy => "busy",
+            Self::ContentTooLarge => "content_too_large",
+            Self::ContentUnreadable => "content_unreadable",
+            Self::DeleteInProgress => "delete_in_progress",
+            Self::EarlierOutcomeUnknown => "earlier_outcome_unknown",
+            Self::ExistenceUnknown => "existence_unknown",
+            Self::Exists => "exists",
+            Self::IdentityMissing => "identity_missing",
+            Self::InProgress => "in_progress",
+            Self::KeyMalformed => "key_malformed",
+            Self::KeyMissing => "key_missing",
+            Self::KeyReused => "key_reused",
+            Self::MalformedIfMatch => "malformed_if_match",
+            Self::MalformedIfNoneMatch => "malformed_if_none_match",
+            Self::Missing => "missing",
+            Self::NotEnforced => "not_enforced",
+            Self::NotFound => "not_found",
+            Self::NotModified => "not_modified",
+            Self::NotSet => "not_set",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::ResultNotStored => "result_not_stored",
+            Self::Stale => "stale",
+            Self::StoreUnavailable => "store_unavailable",
+        }
+    }
+
     const fn title(self) -> &'static str {
         match self {
             Self::AlreadySet => "Already Set",

@@ -66,6 +66,19 @@ impl Runtime {
         }
     }
 
+    /// The timer of the Tokio runtime that serves the requests, if one does, for layers that need
+    /// nothing else.
+    pub(crate) fn clock() -> Self {
+        #[cfg(feature = "tokio")]
+        let timer = Some(Arc::new(tokio_rt::TokioTimerIfThere) as _);
+        #[cfg(not(feature = "tokio"))]
+        let timer = None;
+        Self {
+            executor: None,
+            timer,
+        }
+    }
+
     /// The same without its executor: writes run inside the request, waits are bounded.
     #[must_use]
     pub fn without_executor(mut self) -> Self {
@@ -104,6 +117,30 @@ impl Runtime {
         work: impl Future<Output = T>,
     ) -> Option<T> {
         unless(pin!(self.sleep(Some(limit))), work).await
+    }
+
+    /// The result of `work`, or `None` if it is not there after `limit`. Work that is done at once
+    /// costs no timer; without a timer there is no limit.
+    pub(crate) async fn answered<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        let mut timer = pin!(None);
+        poll_fn(|context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            if timer.is_none() {
+                timer.set(Some(self.sleep(Some(limit))));
+            }
+            match timer.as_mut().as_pin_mut() {
+                Some(timer) => timer.poll(context).map(|()| None),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// A future that is ready `duration` from now, whenever it is first polled; never, without a
@@ -188,6 +225,34 @@ mod tokio_rt {
             ))))
         }
     }
+
+    /// Outside of a runtime nothing is bounded in time.
+    pub(super) struct TokioTimerIfThere;
+
+    impl Timer for TokioTimerIfThere {
+        fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+            match tokio::runtime::Handle::try_current() {
+                Ok(_) => TokioTimer.sleep(duration),
+                Err(_) => Box::pin(Never),
+            }
+        }
+
+        fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+            self.sleep(deadline.saturating_duration_since(Instant::now()))
+        }
+    }
+
+    struct Never;
+
+    impl Future for Never {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    impl Sleep for Never {}
 
     struct TokioSleep(Pin<Box<tokio::time::Sleep>>);
 

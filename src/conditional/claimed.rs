@@ -25,6 +25,7 @@ use super::respond::kept_fields;
 use super::settling::Settling;
 use super::upload::{Unread, read_body};
 use crate::decision::Decision;
+use crate::observe::StoreStep;
 use crate::policy::{RequestBodies, SettleAt};
 use crate::report::{Report, Representation};
 use crate::runtime::{Client, unless};
@@ -84,13 +85,14 @@ where
             .upper()
             .is_none_or(|upper| upper > SMALL_BODY)
         {
-            match self.store.current(&self.exchange.key).await {
-                Ok(snapshot) => {
+            let known = self.exchange.current(&*self.store).await;
+            match self.exchange.heard(StoreStep::Current, known) {
+                Some(snapshot) => {
                     if let Some(stop) = self.refuse_known(snapshot) {
                         return Ok(self.exchange.stopped(&self.parts, stop).await);
                     }
                 }
-                Err(_) => return Ok(self.exchange.unavailable(&self.parts.headers)),
+                None => return Ok(self.exchange.unavailable(&self.parts.headers)),
             }
         }
         let body = match self.exchange.policy.request_body {
@@ -160,7 +162,7 @@ where
         self.exchange.base = current.and_then(|current| current.version.clone());
         if client.has_left() {
             // It left while it waited: its write must not happen after all.
-            claims.release().await;
+            claims.release(&self.exchange).await;
             return Ok(Response::new(ResponseBody::default()));
         }
         let runtime = self.exchange.config.runtime.clone();
@@ -171,12 +173,12 @@ where
             Some(Stop::Answer(answer))
         });
         if let Some(stop) = refused {
-            claims.release().await;
+            claims.release(&self.exchange).await;
             return Ok(self.exchange.stopped(&self.parts, stop).await);
         }
         if claims.time_to_finish().is_some_and(|left| left.is_zero()) {
             // One of them ran out while another was waited for, or the reader.
-            claims.release().await;
+            claims.release(&self.exchange).await;
             let (after, holder) = (Duration::ZERO, Intent::Write);
             return Ok(self.exchange.busy(&self.parts.headers, after, holder));
         }
@@ -243,7 +245,7 @@ async fn settle<R>(exchange: &Exchange, claims: Claims, mut response: Response<R
         let answer = settle_at_body_end(exchange, claims, outcome, wrote, head);
         return Ended::Answer(answer.map(|end| ResponseBody::settling(body, end)));
     }
-    let settled = claims.settle(outcome).await;
+    let settled = claims.settle(exchange, outcome).await;
     let mut response = head.map(|()| ResponseBody::inner(body));
     let mut created = None;
     let wrote = match report {
@@ -302,8 +304,10 @@ fn settle_at_body_end(
     }
     let (parts, ()) = head.into_parts();
     let told = Response::from_parts(parts.clone(), ());
-    let exchange = exchange.clone();
-    let end = Settling::new(claims, outcome, move |settled, trailers| {
+    let exchange = Arc::new(exchange.clone());
+    let teller = Arc::clone(&exchange);
+    let end = Settling::new(claims, exchange, outcome, move |settled, trailers| {
+        let exchange = teller;
         if stamps && let Some(current) = to_stamp(&exchange, wrote.as_ref(), settled, &told) {
             exchange.add_validators(trailers, current);
         }

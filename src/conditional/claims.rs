@@ -15,6 +15,7 @@ use super::held::Held;
 use super::refuse::{Step, Stop};
 use crate::decision::Decision;
 use crate::key::ResourceKey;
+use crate::observe::StoreStep;
 use crate::store::{
     ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, State, StoreError,
 };
@@ -45,21 +46,21 @@ impl Claims {
         if let ControlFlow::Break(stop) =
             take_others(exchange, store, headers, others, &mut held).await
         {
-            release(held).await;
+            release(exchange, held).await;
             return ControlFlow::Break(stop);
         }
         let own = match take_own(exchange, store, headers).await {
             ControlFlow::Continue(own) => own,
             ControlFlow::Break(stop) => {
-                release(held).await;
+                release(exchange, held).await;
                 return ControlFlow::Break(stop);
             }
         };
         if let ControlFlow::Break(stop) =
             take_others(exchange, store, headers, after, &mut held).await
         {
-            own.release().await;
-            release(held).await;
+            release(exchange, vec![own]).await;
+            release(exchange, held).await;
             return ControlFlow::Break(stop);
         }
         ControlFlow::Continue(Self { own, others: held })
@@ -77,19 +78,19 @@ impl Claims {
     }
 
     /// Ends them all; `None` if the store did not answer for the write's own resource.
-    pub(super) async fn settle(self, outcome: Outcome) -> Option<Settled> {
-        let settled = self.own.settle(outcome).await?;
+    pub(super) async fn settle(self, exchange: &Exchange, outcome: Outcome) -> Option<Settled> {
+        let settled = settle(exchange, self.own, outcome).await?;
         if matches!(settled, Settled::Done(_)) {
             for held in self.others {
-                held.settle(of_other(outcome)).await;
+                settle(exchange, held, of_other(outcome)).await;
             }
         }
         Some(settled)
     }
 
     /// Nothing was done under them.
-    pub(super) async fn release(self) {
-        self.settle(Outcome::Unchanged).await;
+    pub(super) async fn release(self, exchange: &Exchange) {
+        self.settle(exchange, Outcome::Unchanged).await;
     }
 }
 
@@ -102,10 +103,25 @@ const fn of_other(outcome: Outcome) -> Outcome {
     }
 }
 
-async fn release(held: Vec<Held>) {
+async fn release(exchange: &Exchange, held: Vec<Held>) {
     for held in held {
-        held.release().await;
+        settle(exchange, held, Outcome::Unchanged).await;
     }
+}
+
+/// `None` if the store did not answer; the claim is then abandoned.
+async fn settle(exchange: &Exchange, held: Held, outcome: Outcome) -> Option<Settled> {
+    // Asked for only where it is wanted: it goes with the claim.
+    let key = exchange
+        .config
+        .audience
+        .observer()
+        .map(|_| held.key().clone());
+    let settled = held.settle(outcome, exchange.patience()).await;
+    if let (Err(error), Some(key)) = (&settled, &key) {
+        exchange.store_failed(key, StoreStep::Settle, error);
+    }
+    settled.ok()
 }
 
 async fn take_others<R>(
@@ -192,8 +208,12 @@ async fn claim(
     options: ClaimOptions,
 ) -> Result<Claimed, StoreError> {
     let asked = Instant::now();
-    let claimed = store.claim(key, condition, options).await;
+    let patience = exchange.patience().and(options.wait);
+    let claimed = patience.bound(store.claim(key, condition, options)).await;
     exchange.waited += asked.elapsed();
+    if let Err(error) = &claimed {
+        exchange.store_failed(key, StoreStep::Claim, error);
+    }
     claimed
 }
 

@@ -7,15 +7,19 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
 use super::layer::{Config, Mode};
+use super::patience::Patience;
 use crate::decision::{
     Access, Decision, Refusal, Rules, Selected, Validators, decide, refuse_unseen,
 };
 use crate::entity_tag::{EntityTag, EntityTagRef};
 use crate::http_date::HttpDate;
 use crate::key::{ResourceKey, original_uri};
+use crate::observe::{Route, StoreFailure, StoreStep};
 use crate::policy::{IfMatch, Policy};
 use crate::precondition::{ListMatch, Preconditions, TagField};
-use crate::store::{Condition, Current, State, Version};
+use crate::store::{
+    Answer, Condition, Current, Snapshot, State, StoreError, Version, VersionStore,
+};
 use crate::tags::Variant;
 
 #[derive(Clone)]
@@ -27,6 +31,8 @@ pub(super) struct Exchange {
     pub(super) access: Access,
     /// Which representation it is about.
     pub(super) variant: Variant,
+    /// By which route, for the observer.
+    pub(super) route: Option<Route>,
     /// On whose behalf, for the observer.
     pub(super) actor: Option<Arc<str>>,
     /// Is this a write that only [`IfMatch::Warn`] lets through?
@@ -55,7 +61,8 @@ impl Exchange {
             method: parts.method.clone(),
             access,
             variant,
-            actor: config.actor(parts),
+            route: config.audience.route(parts),
+            actor: config.audience.actor(parts),
             unprotected: false,
             waited: Duration::ZERO,
             base: None,
@@ -63,6 +70,41 @@ impl Exchange {
         };
         exchange.unprotected = exchange.is_unprotected(&parts.headers);
         exchange
+    }
+
+    /// How long this request waits for the store.
+    pub(super) fn patience(&self) -> Patience<'_> {
+        Patience {
+            runtime: &self.config.runtime,
+            limit: self.policy.store_timeout,
+        }
+    }
+
+    /// Asks `store` what is current.
+    pub(super) fn current<S: VersionStore + ?Sized>(
+        &self,
+        store: &S,
+    ) -> Answer<Result<Snapshot, StoreError>> {
+        self.patience().bound(store.current(&self.key))
+    }
+
+    /// Tells the observer that the store has failed.
+    pub(super) fn store_failed(&self, key: &ResourceKey, step: StoreStep, error: &StoreError) {
+        if let Some(observer) = self.config.audience.observer() {
+            observer.store_failed(&StoreFailure {
+                key,
+                mode: self.config.mode.kind(),
+                step,
+                error,
+            });
+        }
+    }
+
+    /// The same of what was asked of this request's resource, and what is left of it.
+    pub(super) fn heard<T>(&self, step: StoreStep, answer: Result<T, StoreError>) -> Option<T> {
+        answer
+            .inspect_err(|error| self.store_failed(&self.key, step, error))
+            .ok()
     }
 
     /// Evaluates the conditions in `headers` against what the store says.

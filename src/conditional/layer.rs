@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use super::{Conditional, Reader};
 use crate::key::ResourceKey;
-use crate::observe::{self, Observer};
+use crate::observe::{self, Audience, Observer};
 use crate::policy::Policy;
 use crate::runtime::Runtime;
 use crate::store::{ClaimStore, VersionStore};
@@ -61,13 +61,15 @@ impl ConditionalLayer {
     /// Tells the handler what the client expects, and leaves it to the handler to compare: see
     /// [`report`](crate::report). Reads are evaluated after the handler, from its own tag.
     pub fn handler() -> Self {
-        Self::of(Mode::Handler(None), Runtime::inline())
+        Self::of(Mode::Handler(None), Runtime::clock())
     }
 
     /// The same, with a store that knows the handler's versions: reads can be answered before the
-    /// handler, and [`Policy::existence_first`] works.
+    /// handler, and [`Policy::existence_first`] works. How long the store may take
+    /// ([`Policy::store_timeout`]) is told by the Tokio runtime that serves the requests (feature
+    /// `tokio`); elsewhere it has no limit.
     pub fn handler_with(store: impl VersionStore) -> Self {
-        Self::of(Mode::Handler(Some(Arc::new(store))), Runtime::inline())
+        Self::of(Mode::Handler(Some(Arc::new(store))), Runtime::clock())
     }
 
     fn of(mode: Mode, runtime: Runtime) -> Self {
@@ -78,8 +80,7 @@ impl ConditionalLayer {
                 policy: PolicyOf::Always(Arc::new(Policy::default())),
                 key: None,
                 reader: None,
-                observer: None,
-                actor: None,
+                audience: Audience::default(),
             }),
         }
     }
@@ -141,14 +142,32 @@ impl ConditionalLayer {
     ///
     /// Defaults to nobody, which costs nothing.
     pub fn observer(self, observer: impl Observer) -> Self {
-        self.with(|config| config.observer = Some(Arc::new(observer)))
+        self.with(|config| config.audience.set_observer(observer))
+    }
+
+    /// Which route a request came by, for the observer: a name of which there are few, since
+    /// whoever counts does so for each of them apart.
+    ///
+    /// Defaults to the path that axum has matched, such as `/orders/{id}` (feature `axum`), and to
+    /// none elsewhere.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tower_conditional::ConditionalLayer;
+    ///
+    /// let orders: Arc<str> = "orders".into();
+    /// let layer = ConditionalLayer::handler().route(move |_| Some(Arc::clone(&orders)));
+    /// # let _ = layer;
+    /// ```
+    pub fn route(self, route: impl Fn(&Parts) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.audience.set_route(route))
     }
 
     /// On whose behalf a request is made, for the observer.
     ///
     /// Defaults to nobody.
     pub fn actor(self, actor: impl Fn(&Parts) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
-        self.with(|config| config.actor = Some(Arc::new(actor)))
+        self.with(|config| config.audience.set_actor(actor))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -206,8 +225,7 @@ pub(super) struct Config {
     policy: PolicyOf<Policy>,
     key: Option<OfRequest<ResourceKey>>,
     pub(super) reader: Option<Reader>,
-    pub(super) observer: Option<Arc<dyn Observer>>,
-    actor: Option<OfRequest<Arc<str>>>,
+    pub(super) audience: Audience,
 }
 
 impl Mode {
@@ -229,11 +247,6 @@ impl Config {
             Some(key) => key(parts),
             None => Some(ResourceKey::from_path(parts)),
         }
-    }
-
-    /// On whose behalf a request is made, if anybody wants to know.
-    pub(super) fn actor(&self, parts: &Parts) -> Option<Arc<str>> {
-        self.observer.as_ref().and(self.actor.as_ref())?(parts)
     }
 
     /// The store that knows what is current, if there is one.

@@ -12,6 +12,7 @@
 //! | `reader.rs` | a `GET` of a resource while a write of it is being answered |
 //! | `claimed.rs` | writes in claim mode |
 //! | `claims.rs`, `held.rs` | their claims: taken in order, settled or abandoned, never lost |
+//! | `patience.rs` | how long the store may take to answer |
 //! | `settling.rs` | claims that are settled at the end of a body |
 //! | `upload.rs` | reading the content of a request |
 //! | `reported.rs` | writes in handler mode |
@@ -26,6 +27,7 @@ mod exchange;
 mod future;
 mod held;
 mod layer;
+mod patience;
 mod read;
 mod reader;
 mod refuse;
@@ -37,6 +39,7 @@ mod upload;
 
 pub(crate) use self::held::Held;
 pub(crate) use self::layer::{OfRequest, PolicyOf};
+pub(crate) use self::patience::Patience;
 pub(crate) use self::respond::kept_fields;
 pub(crate) use self::upload::{Unread, read_body, share};
 

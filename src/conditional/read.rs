@@ -13,6 +13,7 @@ use super::respond::{kept_fields, own_tag};
 use crate::decision::{Decision, Selected, Validators};
 use crate::entity_tag::EntityTag;
 use crate::http_date::HttpDate;
+use crate::observe::StoreStep;
 use crate::policy::Reads;
 use crate::precondition::Preconditions;
 use crate::report::{ByteTag, Report, Untagged};
@@ -35,7 +36,7 @@ impl Reading {
     pub(super) fn ask(exchange: &Exchange) -> Option<Answer<Result<Snapshot, StoreError>>> {
         match exchange.policy.reads {
             Reads::AfterHandler => None,
-            Reads::BeforeHandler => Some(exchange.config.versions()?.current(&exchange.key)),
+            Reads::BeforeHandler => Some(exchange.current(exchange.config.versions()?)),
         }
     }
 
@@ -48,7 +49,8 @@ impl Reading {
         let mut settled = None;
         let range = match before {
             None => !parts.headers.contains_key(IF_RANGE),
-            Some(Err(_)) => {
+            Some(Err(error)) => {
+                exchange.store_failed(&exchange.key, StoreStep::Current, &error);
                 let conditions = Preconditions::from_headers(&parts.headers);
                 if conditions.if_match().is_some() || conditions.if_unmodified_since().is_some() {
                     return ControlFlow::Break(exchange.unavailable(&parts.headers));
@@ -92,7 +94,7 @@ impl Reading {
             .and_then(State::current)
             .is_some_and(|current| current.version.is_some() || current.last_modified.is_some());
         let wanted = has_version && response.status().is_success();
-        wanted.then(|| Some(self.exchange.config.versions()?.current(&self.exchange.key)))?
+        wanted.then(|| Some(self.exchange.current(self.exchange.config.versions()?)))?
     }
 
     /// Stamps the handler's answer, or makes a 304 or 412 of it if its own tag says so.
@@ -138,7 +140,7 @@ impl Reading {
     /// The version that was current before the handler and is so after it: then it is that of the
     /// bytes in between.
     fn unchanged_since_before(&self, after: Known) -> Option<Current> {
-        let Some(Ok(after)) = after else { return None };
+        let after = self.exchange.heard(StoreStep::Current, after?)?;
         let same = after.settled && self.before.as_ref() == Some(&after.state);
         match after.state {
             State::Present(current) | State::Unseen(current) if same => Some(current),

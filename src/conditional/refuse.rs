@@ -13,6 +13,7 @@ use super::body::ResponseBody;
 use super::exchange::Exchange;
 use crate::decision::{Decision, ListField, Refusal};
 use crate::entity_tag::{EntityTag, EntityTagRef};
+use crate::observe::StoreStep;
 use crate::policy::{ConflictStatus, CurrentResource, MissingStatus};
 use crate::precondition::{Preconditions, TagField};
 use crate::problem::{Problem, Reason};
@@ -289,7 +290,7 @@ impl Exchange {
         let reader = self.config.reader.as_ref()?;
         for _ in 0..TRIES {
             let before = match self.config.versions() {
-                Some(store) => Some(store.current(&self.key).await.ok()?),
+                Some(store) => Some(self.heard(StoreStep::Current, self.current(store).await)?),
                 None => None,
             };
             let limit = self.policy.current_resource_limit;
@@ -312,7 +313,8 @@ impl Exchange {
             }
             // The answer does not say which version it is: it is the one that there was before it
             // and is after it.
-            let after = self.config.versions()?.current(&self.key).await.ok()?;
+            let after = self.current(self.config.versions()?).await;
+            let after = self.heard(StoreStep::Current, after)?;
             if after.settled && before.as_ref() == Some(&after) {
                 return self.shown(after.state.current()?.clone(), body);
             }

@@ -12,6 +12,7 @@ use super::read::Known;
 use super::refuse::{Step, Stop};
 use super::respond::kept_fields;
 use crate::decision::{Decision, Refusal};
+use crate::observe::StoreStep;
 use crate::policy::CurrentResource;
 use crate::precondition::Preconditions;
 use crate::report::{Expected, Report};
@@ -31,7 +32,7 @@ impl Reporting {
         exchange
             .policy
             .existence_first
-            .then(|| Some(exchange.config.versions()?.current(&exchange.key)))?
+            .then(|| Some(exchange.current(exchange.config.versions()?)))?
     }
 
     /// Refuses what can be refused, and tells the handler what to expect; it may be answered
@@ -48,7 +49,10 @@ impl Reporting {
                     return ControlFlow::Break(Stop::Refuse(refusal, None));
                 }
             }
-            Some(Err(_)) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
+            Some(Err(error)) => {
+                exchange.store_failed(&exchange.key, StoreStep::Current, &error);
+                return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers)));
+            }
             Some(Ok(snapshot)) => {
                 let refusal = match exchange.decide(headers, &snapshot.state) {
                     // What is missing is missing, whatever the conditions.

@@ -12,7 +12,7 @@ use super::body::ResponseBody;
 use super::exchange::{Exchange, last_modified};
 use crate::entity_tag::EntityTag;
 use crate::key::ResourceKey;
-use crate::observe::Event;
+use crate::observe::{Event, Route};
 use crate::policy::BusyStatus;
 use crate::problem::{MissingIfMatch, Problem, Reason};
 use crate::report::Untagged;
@@ -140,18 +140,20 @@ impl Exchange {
         base: Option<&Version>,
         new: Option<&Version>,
     ) {
-        let Some(observer) = &self.config.observer else {
+        let Some(observer) = self.config.audience.observer() else {
             return;
         };
         observer.event(&Event {
             key: &self.key,
             method: &self.method,
+            route: self.route.as_ref().map(Route::as_str),
             mode: self.config.mode.kind(),
             base: base.or(self.base.as_ref()),
             new,
             actor: self.actor.as_deref(),
             status,
             reason,
+            replayed: false,
             unprotected: self.unprotected,
             waited: self.waited,
         });

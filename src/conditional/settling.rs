@@ -5,6 +5,7 @@
 //! that breaks off, or that nobody reads to its end, leaves its claims abandoned.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 
 use super::claims::Claims;
+use super::exchange::Exchange;
 use crate::store::{Outcome, Settled};
 
 /// What stamps the trailers and tells the observer, once it is known which version was made, or
@@ -21,6 +23,7 @@ type End = Box<dyn FnOnce(Option<&Settled>, &mut HeaderMap) + Send>;
 
 /// The end of a body that claims are settled at.
 pub(super) struct Settling {
+    exchange: Arc<Exchange>,
     state: State,
     end: Option<End>,
     /// What the inner body has given, and is passed on once the claims are settled.
@@ -39,10 +42,12 @@ enum State {
 impl Settling {
     pub(super) fn new(
         claims: Claims,
+        exchange: Arc<Exchange>,
         outcome: Outcome,
         end: impl FnOnce(Option<&Settled>, &mut HeaderMap) + Send + 'static,
     ) -> Self {
         Self {
+            exchange,
             state: State::Open(Box::new(claims), outcome),
             end: Some(Box::new(end)),
             last: None,
@@ -111,7 +116,9 @@ impl Settling {
 
     fn settle(&mut self) {
         if let State::Open(claims, outcome) = std::mem::replace(&mut self.state, State::Closed) {
-            self.state = State::Settling(Box::pin(claims.settle(outcome)));
+            let exchange = Arc::clone(&self.exchange);
+            let settling = async move { claims.settle(&exchange, outcome).await };
+            self.state = State::Settling(Box::pin(settling));
         }
     }
 }

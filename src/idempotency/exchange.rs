@@ -17,8 +17,12 @@ use super::run::Run;
 use super::source::Source;
 use super::store::RecordKey;
 use super::stored::StoredResponse;
-use crate::conditional::{RequestBody, ResponseBody, Unread, kept_fields, read_body, share};
+use crate::conditional::{
+    Patience, RequestBody, ResponseBody, Unread, kept_fields, read_body, share,
+};
+use crate::observe::{StoreStep, Subject};
 use crate::problem::{Problem, Reason};
+use crate::store::StoreError;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -27,6 +31,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Exchange {
     pub(super) config: Arc<Config>,
     pub(super) policy: Arc<IdempotencyPolicy>,
+    /// For the observer, if there is one.
+    pub(super) subject: Option<Subject>,
 }
 
 /// A request on its way to its record.
@@ -146,7 +152,26 @@ impl Exchange {
         headers: &HeaderMap,
         problem: Problem,
     ) -> Response<ResponseBody<R>> {
-        self.policy.renderer.answer(headers, problem)
+        let response = self.policy.renderer.answer(headers, problem);
+        if let Some(subject) = &self.subject {
+            subject.answered(&response, true);
+        }
+        response
+    }
+
+    /// How long a request waits for the store.
+    pub(super) fn patience(&self) -> Patience<'_> {
+        Patience {
+            runtime: &self.config.runtime,
+            limit: self.policy.store_timeout,
+        }
+    }
+
+    /// Tells the observer that the store has failed.
+    pub(super) fn store_failed(&self, step: StoreStep, error: &StoreError) {
+        if let Some(subject) = &self.subject {
+            subject.store_failed(step, error);
+        }
     }
 
     pub(super) fn key_missing<R>(&self, headers: &HeaderMap) -> Response<ResponseBody<R>> {

@@ -10,6 +10,7 @@ use super::policy::IdempotencyPolicy;
 use super::service::Idempotency;
 use super::store::IdempotencyStore;
 use crate::conditional::{OfRequest, PolicyOf};
+use crate::observe::{Audience, Observer};
 use crate::runtime::Runtime;
 
 /// A layer that answers a retry with the first answer.
@@ -51,6 +52,7 @@ impl IdempotencyLayer {
                 principal: Arc::new(principal),
                 runtime,
                 policy: PolicyOf::Always(Arc::new(IdempotencyPolicy::default())),
+                audience: Audience::default(),
             }),
         }
     }
@@ -59,7 +61,7 @@ impl IdempotencyLayer {
     ///
     /// Defaults to [`IdempotencyPolicy::new`].
     pub fn policy(self, policy: IdempotencyPolicy) -> Self {
-        self.with(PolicyOf::Always(Arc::new(policy)))
+        self.with(|config| config.policy = PolicyOf::Always(Arc::new(policy)))
     }
 
     /// What each request's route does, for a layer that stands around many. A request without a
@@ -84,11 +86,25 @@ impl IdempotencyLayer {
         self,
         policy: impl Fn(&Parts) -> Option<Arc<IdempotencyPolicy>> + Send + Sync + 'static,
     ) -> Self {
-        self.with(PolicyOf::Request(Arc::new(policy)))
+        self.with(|config| config.policy = PolicyOf::Request(Arc::new(policy)))
     }
 
-    fn with(mut self, policy: PolicyOf<IdempotencyPolicy>) -> Self {
-        Arc::make_mut(&mut self.config).policy = policy;
+    /// Who hears of every request with a key, and of those that were refused for want of one; see
+    /// [`observe`](crate::observe).
+    ///
+    /// Defaults to nobody, which costs nothing.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.with(|config| config.audience.set_observer(observer))
+    }
+
+    /// Which route a request came by, for the observer; see
+    /// [`ConditionalLayer::route`](crate::ConditionalLayer::route), also for the default.
+    pub fn route(self, route: impl Fn(&Parts) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.audience.set_route(route))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
         self
     }
 }
@@ -107,6 +123,7 @@ pub(super) struct Config {
     pub(super) principal: OfRequest<String>,
     pub(super) runtime: Runtime,
     pub(super) policy: PolicyOf<IdempotencyPolicy>,
+    pub(super) audience: Audience,
 }
 
 impl fmt::Debug for Config {

@@ -15,7 +15,7 @@ use http::{HeaderName, Method, Response, StatusCode};
 use super::duplicate::OnDuplicate;
 use super::fingerprint::Fingerprint;
 use super::source::KeySource;
-use crate::policy::PerMethod;
+use crate::policy::{PerMethod, STORE_TIMEOUT};
 use crate::problem::{Problem, Reason};
 use crate::render::Renderer;
 
@@ -101,6 +101,7 @@ pub struct IdempotencyPolicy {
     pub(crate) answer_limit: usize,
     pub(crate) ttl: Duration,
     pub(crate) lease: Duration,
+    pub(super) store_timeout: Duration,
     pub(super) replayed: HeaderName,
     pub(super) renderer: Renderer,
 }
@@ -131,6 +132,7 @@ impl IdempotencyPolicy {
             answer_limit: 256 * 1024,
             ttl: Duration::from_secs(24 * 60 * 60),
             lease: Duration::from_secs(60),
+            store_timeout: STORE_TIMEOUT,
             replayed: HeaderName::from_static("idempotency-replayed"),
             renderer: Renderer::default(),
         }
@@ -285,6 +287,16 @@ impl IdempotencyPolicy {
     /// Defaults to 60 seconds: longer than the conditional layer within waits and works by default.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long the store may take for each answer. If it takes longer, the request is 503 before
+    /// its handler, and after it goes out unkept; its key is in flight until the
+    /// [lease](Self::lease) ends, and then in doubt.
+    ///
+    /// Defaults to 15 seconds, as in [`Policy::store_timeout`](crate::Policy::store_timeout).
+    pub fn store_timeout(mut self, limit: Duration) -> Self {
+        self.store_timeout = limit;
         self
     }
 

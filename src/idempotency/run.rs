@@ -20,6 +20,7 @@ use super::store::{Attempt, BeginOptions, Begun, Ending, IdempotencyStore, Recor
 use super::stored::StoredResponse;
 use super::ticket::Ticket;
 use crate::conditional::{RequestBody, ResponseBody, kept_fields, share};
+use crate::observe::StoreStep;
 use crate::problem::{Problem, Reason};
 use crate::runtime::Client;
 
@@ -74,10 +75,12 @@ impl Run {
     }
 
     /// Starts an attempt, or answers without the handler.
-    async fn begin<R>(&self, client: &Client) -> ControlFlow<Response<ResponseBody<R>>, Running> {
-        let policy = &self.exchange.policy;
-        let config = &self.exchange.config;
-        let headers = &self.parts.headers;
+    async fn begin<R>(
+        &mut self,
+        client: &Client,
+    ) -> ControlFlow<Response<ResponseBody<R>>, Running> {
+        let policy = Arc::clone(&self.exchange.policy);
+        let config = Arc::clone(&self.exchange.config);
         let mut options = BeginOptions {
             lease: policy.lease,
             ttl: policy.ttl,
@@ -88,8 +91,12 @@ impl Run {
         let mut tries = TRIES;
         while tries > 0 {
             let begun = config.store.begin(&self.key, &self.fingerprint, options);
-            let Ok(begun) = begun.await else {
-                return ControlFlow::Break(self.unavailable());
+            let begun = match self.exchange.patience().bound(begun).await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.exchange.store_failed(StoreStep::Begin, &error);
+                    return ControlFlow::Break(self.unavailable());
+                }
             };
             options.instead_of = match begun {
                 Begun::Done { token, response } => {
@@ -112,7 +119,10 @@ impl Run {
                     config.runtime.sleep(Some(pause)).await;
                     if client.has_left() {
                         // It left while it waited: the request must not be run behind its back.
-                        return ControlFlow::Break(self.in_progress(retry_after));
+                        return ControlFlow::Break(Response::new(ResponseBody::default()));
+                    }
+                    if let Some(subject) = &mut self.exchange.subject {
+                        subject.waited += pause;
                     }
                     patience -= pause;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -121,6 +131,7 @@ impl Run {
                 Begun::Mismatch => {
                     let problem = Problem::of(Reason::KeyReused, StatusCode::UNPROCESSABLE_ENTITY)
                         .with_detail("The idempotency key was used with another request.");
+                    let headers = &self.parts.headers;
                     return ControlFlow::Break(self.exchange.answer(headers, problem));
                 }
                 Begun::Started(attempt) => {
@@ -148,7 +159,10 @@ impl Run {
         };
         match &policy.on_duplicate {
             OnDuplicate::AnswerWith(answer) => match answer(duplicate(response)).await {
-                Some(answer) => ControlFlow::Break(answer.map(ResponseBody::full)),
+                Some(answer) => {
+                    self.exchange.replayed(&answer);
+                    ControlFlow::Break(answer.map(ResponseBody::full))
+                }
                 None => ControlFlow::Continue(()),
             },
             OnDuplicate::Reject(problem) => {
@@ -166,6 +180,7 @@ impl Run {
                 let mut response = Response::new(ResponseBody::full(content.clone()));
                 *response.status_mut() = stored.status();
                 response.headers_mut().clone_from(stored.headers());
+                exchange.replayed(&response);
                 response
             }
             None => exchange.not_stored(&self.parts.headers, stored),
@@ -200,6 +215,29 @@ impl Run {
 }
 
 impl Exchange {
+    fn replayed<B>(&self, response: &Response<B>) {
+        if let Some(subject) = &self.subject {
+            subject.replayed(response);
+        }
+    }
+
+    fn handled<B>(&self, response: Response<B>) -> Response<B> {
+        if let Some(subject) = &self.subject {
+            subject.answered(&response, false);
+        }
+        response
+    }
+
+    /// If the store does not answer, the attempt is abandoned. The client gets the handler's answer
+    /// all the same: it was carried out.
+    async fn settle(&self, mut running: Running, ending: Ending) {
+        let settling = running.store.settle(&running.attempt, ending);
+        match self.patience().bound(settling).await {
+            Ok(_) => running.is_open = false,
+            Err(error) => self.store_failed(StoreStep::Settle, &error),
+        }
+    }
+
     /// Settles the attempt with what the handler answered, and passes that on.
     async fn finish<R>(
         &self,
@@ -216,7 +254,7 @@ impl Exchange {
         let keep = self.policy.keep_of(&head);
         if keep != Keep::Store && ticket.is_completed() {
             running.leave();
-            return head.map(|()| ResponseBody::inner(body));
+            return self.handled(head.map(|()| ResponseBody::inner(body)));
         }
         let ending = match keep {
             Keep::InDoubt => Ending::InDoubt,
@@ -227,28 +265,29 @@ impl Exchange {
                 let fits = |length| usize::try_from(length).is_ok_and(|length| length <= limit);
                 if !body.size_hint().exact().is_some_and(fits) {
                     // Too long, or a stream of nobody knows what length: not to be held up.
-                    running.settle(Ending::Done(stored.without_content())).await;
-                    return head.map(|()| ResponseBody::inner(body));
+                    self.settle(running, Ending::Done(stored.without_content()))
+                        .await;
+                    return self.handled(head.map(|()| ResponseBody::inner(body)));
                 }
                 let Some(read) = body.collect().await.ok() else {
                     let stored = stored.without_content();
                     let answer = self.not_stored(kept, &stored);
-                    running.settle(Ending::Done(stored)).await;
+                    self.settle(running, Ending::Done(stored)).await;
                     return answer;
                 };
                 let (content, body) = share(read).await;
                 let ending = Ending::Done(stored.with_content(content.clone()));
-                running.settle(ending).await;
+                self.settle(running, ending).await;
                 // Only a body without trailers has a length to tell.
                 let body = match body.trailers() {
                     Some(_) => ResponseBody::read(body),
                     None => ResponseBody::full(content),
                 };
-                return head.map(|()| body);
+                return self.handled(head.map(|()| body));
             }
         };
-        running.settle(ending).await;
-        head.map(|()| ResponseBody::inner(body))
+        self.settle(running, ending).await;
+        self.handled(head.map(|()| ResponseBody::inner(body)))
     }
 
     fn stored_head(&self, head: &Response<()>) -> StoredResponse {
@@ -275,14 +314,6 @@ impl Running {
             store,
             attempt,
             is_open: true,
-        }
-    }
-
-    /// If the store does not answer, the attempt is abandoned. The client gets the handler's answer
-    /// all the same: it was carried out.
-    async fn settle(mut self, ending: Ending) {
-        if self.store.settle(&self.attempt, ending).await.is_ok() {
-            self.is_open = false;
         }
     }
 

@@ -15,6 +15,7 @@ use super::policy::KeyUse;
 use super::source::Source;
 use crate::conditional::{RequestBody, ResponseBody, ResponseFuture};
 use crate::decision::Access;
+use crate::observe::Mode;
 
 /// The service that [`IdempotencyLayer`](super::IdempotencyLayer) makes; see
 /// [there](crate::idempotency) for an example.
@@ -76,6 +77,7 @@ where
         let exchange = Exchange {
             config: Arc::clone(&self.config),
             policy,
+            subject: self.config.audience.subject(&parts, Mode::Idempotency),
         };
         let key = match &exchange.policy.source.0 {
             Source::Body { .. } => None,

@@ -11,6 +11,8 @@ use tower_layer::Layer;
 
 use super::service::Sequence;
 use crate::key::ResourceKey;
+use crate::observe::{Audience, Observer};
+use crate::policy::STORE_TIMEOUT;
 use crate::problem::Problem;
 use crate::render::Renderer;
 use crate::runtime::Runtime;
@@ -52,7 +54,9 @@ impl SequenceLayer {
                 is_delete: Arc::new(|parts| parts.method == Method::DELETE),
                 wait: Duration::from_secs(5),
                 lease: Duration::from_secs(30),
+                store_timeout: STORE_TIMEOUT,
                 request_limit: 1024 * 1024,
+                audience: Audience::default(),
                 renderer: Renderer::default(),
             }),
         }
@@ -80,6 +84,15 @@ impl SequenceLayer {
     /// Defaults to 30 seconds, as in [`Policy::lease`](crate::Policy::lease).
     pub fn lease(self, lease: Duration) -> Self {
         self.with(|config| config.lease = lease)
+    }
+
+    /// How long the store may take for each answer, beside the [wait](Self::wait). If it takes
+    /// longer, the request is 503, and a turn that the store may have given it is over with the
+    /// [lease](Self::lease).
+    ///
+    /// Defaults to 15 seconds, as in [`Policy::store_timeout`](crate::Policy::store_timeout).
+    pub fn store_timeout(self, limit: Duration) -> Self {
+        self.with(|config| config.store_timeout = limit)
     }
 
     /// How long the content of a request may be, in bytes; more is `413 Content Too Large`. It is
@@ -112,6 +125,19 @@ impl SequenceLayer {
         self.with(|config| config.renderer.set_render(render))
     }
 
+    /// Who hears of every request that was queued, or refused; see [`observe`](crate::observe).
+    ///
+    /// Defaults to nobody, which costs nothing.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.with(|config| config.audience.set_observer(observer))
+    }
+
+    /// Which route a request came by, for the observer; see
+    /// [`ConditionalLayer::route`](crate::ConditionalLayer::route), also for the default.
+    pub fn route(self, route: impl Fn(&Parts) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        self.with(|config| config.audience.set_route(route))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
@@ -134,15 +160,15 @@ pub(super) struct Config {
     is_delete: Arc<dyn Fn(&Parts) -> bool + Send + Sync>,
     pub(super) wait: Duration,
     pub(super) lease: Duration,
+    pub(super) store_timeout: Duration,
     pub(super) request_limit: usize,
+    pub(super) audience: Audience,
     pub(super) renderer: Renderer,
 }
 
 impl Config {
-    /// Kept apart from the keys of other layers that use the same store: one within this one would
-    /// wait for it.
     pub(super) fn key(&self, parts: &Parts, content: &Bytes) -> Option<ResourceKey> {
-        Some((self.key)(parts, content)?.scoped("sequence"))
+        (self.key)(parts, content)
     }
 
     pub(super) fn intent(&self, parts: &Parts) -> Intent {

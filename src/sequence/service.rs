@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
@@ -13,10 +13,12 @@ use tower_service::Service;
 
 use super::layer::Config;
 use crate::conditional::{
-    Held, RequestBody, ResponseBody, ResponseFuture, Unread, kept_fields, read_body, share,
+    Held, Patience, RequestBody, ResponseBody, ResponseFuture, Unread, kept_fields, read_body,
+    share,
 };
 use crate::decision::Access;
 use crate::key::ResourceKey;
+use crate::observe::{Mode, StoreStep, Subject};
 use crate::problem::{Problem, Reason};
 use crate::runtime::Client;
 use crate::store::{ClaimOptions, Claimed, Condition, Intent, StoreError};
@@ -99,39 +101,57 @@ where
     R: Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let kept = kept_fields(&parts.headers);
-    let (content, body) = match read_body(body, config.request_limit).await {
-        Ok(body) => share(body).await,
-        Err(unread) => return Ok(config.unread(&kept, &unread)),
+    let mut exchange = Exchange {
+        subject: config.audience.subject(&parts, Mode::Sequence),
+        kept: kept_fields(&parts.headers),
+        config,
     };
-    let key = config.key(&parts, &content);
-    let intent = config.intent(&parts);
+    let (content, body) = match read_body(body, exchange.config.request_limit).await {
+        Ok(body) => share(body).await,
+        Err(unread) => return Ok(exchange.unread(&unread)),
+    };
+    let key = exchange.config.key(&parts, &content);
+    let intent = exchange.config.intent(&parts);
     let request = Request::from_parts(parts, RequestBody::read(body));
     let Some(key) = key else {
         return Ok(inner.call(request).await?.map(ResponseBody::inner));
     };
-    let mut claiming: BoxFuture<'static, _> = Box::pin(claim(Arc::clone(&config), key, intent));
+    if let Some(subject) = &mut exchange.subject {
+        subject.key = key.clone();
+    }
+    let queued = Instant::now();
+    let claiming = claim(Arc::clone(&exchange.config), key, intent);
+    let mut claiming: BoxFuture<'static, _> = Box::pin(claiming);
     // Takes its place in the queue here and now, whichever task the executor runs first.
     let claimed = poll_fn(|context| Poll::Ready(claiming.as_mut().poll(context))).await;
     let turn = Turn {
-        config: Arc::clone(&config),
-        kept: kept.clone(),
+        exchange: exchange.clone(),
+        queued,
         claimed,
         claiming,
         intent,
     };
-    let runtime = config.runtime.clone();
+    let runtime = exchange.config.runtime.clone();
     let answer = runtime
         .detach(|client| turn.run(request, inner, client))
         .await;
     // A handler that panics takes its task along; its claim was abandoned on the way down.
-    answer.unwrap_or_else(|| Ok(config.outcome_unknown(&kept)))
+    answer.unwrap_or_else(|| Ok(exchange.outcome_unknown()))
+}
+
+/// One request: what every step needs to know.
+#[derive(Clone)]
+struct Exchange {
+    config: Arc<Config>,
+    kept: HeaderMap,
+    /// For the observer, if there is one.
+    subject: Option<Subject>,
 }
 
 /// A request in the queue, or at its head.
 struct Turn {
-    config: Arc<Config>,
-    kept: HeaderMap,
+    exchange: Exchange,
+    queued: Instant,
     claimed: Poll<Result<Claimed, StoreError>>,
     claiming: BoxFuture<'static, Result<Claimed, StoreError>>,
     intent: Intent,
@@ -148,8 +168,7 @@ impl Turn {
         S: Service<Request<RequestBody<B>>, Response = Response<R>>,
     {
         let Self {
-            config,
-            kept,
+            mut exchange,
             intent,
             ..
         } = self;
@@ -157,32 +176,43 @@ impl Turn {
             Poll::Ready(claimed) => claimed,
             Poll::Pending => self.claiming.await,
         };
+        if let Some(subject) = &mut exchange.subject {
+            subject.waited = self.queued.elapsed();
+        }
+        let config = Arc::clone(&exchange.config);
         let held = match claimed {
             Ok(Claimed::Granted(claim)) => Held::new(Arc::clone(&config.store), claim),
             Ok(Claimed::Busy {
                 retry_after,
                 holder,
             }) if intent == Intent::Delete && holder == Intent::Delete => {
-                return Ok(config.being_deleted(&kept, retry_after));
+                return Ok(exchange.being_deleted(retry_after));
             }
-            Ok(Claimed::Busy { retry_after, .. }) => return Ok(config.busy(&kept, retry_after)),
+            Ok(Claimed::Busy { retry_after, .. }) => return Ok(exchange.busy(retry_after)),
             // Without a condition there is none that could fail.
-            Ok(Claimed::Failed(_)) | Err(_) => return Ok(config.unavailable(&kept)),
+            Ok(Claimed::Failed(_)) => return Ok(exchange.unavailable()),
+            Err(error) => {
+                exchange.store_failed(StoreStep::Claim, &error);
+                return Ok(exchange.unavailable());
+            }
         };
         if client.has_left() {
             // It left while it waited: its write must not happen after all.
-            held.release().await;
-            return Ok(config.busy(&kept, SOON));
+            exchange.release(held).await;
+            return Ok(Response::new(ResponseBody::default()));
         }
         let call = inner.call(request);
         let response = match held.time_to_finish() {
             None => call.await?,
             Some(limit) => match config.runtime.within(limit, call).await {
                 Some(answer) => answer?,
-                None => return Ok(config.outcome_unknown(&kept)),
+                None => return Ok(exchange.outcome_unknown()),
             },
         };
-        held.release().await;
+        exchange.release(held).await;
+        if let Some(subject) = &exchange.subject {
+            subject.answered(&response, false);
+        }
         Ok(response.map(ResponseBody::inner))
     }
 }
@@ -192,6 +222,9 @@ async fn claim(
     key: ResourceKey,
     intent: Intent,
 ) -> Result<Claimed, StoreError> {
+    // Kept apart from the keys of other layers that use the same store: one within this one would
+    // wait for it.
+    let key = key.scoped("sequence");
     let options = ClaimOptions {
         wait: config.wait,
         lease: config.lease,
@@ -203,7 +236,8 @@ async fn claim(
             wait: Duration::ZERO,
             ..options
         };
-        match config.store.claim(&key, &any, at_once).await? {
+        let claimed = config.store.claim(&key, &any, at_once);
+        match config.patience().bound(claimed).await? {
             // Its turn will come.
             Claimed::Busy {
                 holder: Intent::Write,
@@ -212,50 +246,79 @@ async fn claim(
             claimed => return Ok(claimed),
         }
     }
-    config.store.claim(&key, &any, options).await
+    let claimed = config.store.claim(&key, &any, options);
+    config.patience().and(config.wait).bound(claimed).await
 }
 
 impl Config {
-    fn busy<R>(&self, headers: &HeaderMap, retry_after: Duration) -> Response<ResponseBody<R>> {
+    /// How long a request waits for the store.
+    const fn patience(&self) -> Patience<'_> {
+        Patience {
+            runtime: &self.runtime,
+            limit: self.store_timeout,
+        }
+    }
+}
+
+impl Exchange {
+    /// The answer that `problem` is, told to the observer.
+    fn answer<R>(&self, problem: Problem) -> Response<ResponseBody<R>> {
+        let response = self.config.renderer.answer(&self.kept, problem);
+        if let Some(subject) = &self.subject {
+            subject.answered(&response, true);
+        }
+        response
+    }
+
+    fn store_failed(&self, step: StoreStep, error: &StoreError) {
+        if let Some(subject) = &self.subject {
+            subject.store_failed(step, error);
+        }
+    }
+
+    /// Its turn is over.
+    async fn release(&self, held: Held) {
+        if let Err(error) = held.release(self.config.patience()).await {
+            self.store_failed(StoreStep::Settle, &error);
+        }
+    }
+
+    fn busy<R>(&self, retry_after: Duration) -> Response<ResponseBody<R>> {
         let problem = Problem::of(Reason::Busy, StatusCode::SERVICE_UNAVAILABLE)
             .with_detail("Other requests came first, and took too long. Nothing was changed.")
             .with_retry_after(retry_after);
-        self.renderer.answer(headers, problem)
+        self.answer(problem)
     }
 
-    fn being_deleted<R>(
-        &self,
-        headers: &HeaderMap,
-        retry_after: Duration,
-    ) -> Response<ResponseBody<R>> {
+    fn being_deleted<R>(&self, retry_after: Duration) -> Response<ResponseBody<R>> {
         let problem = Problem::of(Reason::DeleteInProgress, StatusCode::CONFLICT)
             .with_detail("The resource is being deleted by another request.")
             .with_retry_after(retry_after);
-        self.renderer.answer(headers, problem)
+        self.answer(problem)
     }
 
-    fn unavailable<R>(&self, headers: &HeaderMap) -> Response<ResponseBody<R>> {
+    fn unavailable<R>(&self) -> Response<ResponseBody<R>> {
         let problem = Problem::of(Reason::StoreUnavailable, StatusCode::SERVICE_UNAVAILABLE)
             .with_detail("The queue cannot be reached at the moment. Nothing was changed.")
             .with_retry_after(SOON);
-        self.renderer.answer(headers, problem)
+        self.answer(problem)
     }
 
-    fn unread<R>(&self, headers: &HeaderMap, unread: &Unread) -> Response<ResponseBody<R>> {
-        let limit = self.request_limit;
+    fn unread<R>(&self, unread: &Unread) -> Response<ResponseBody<R>> {
+        let limit = self.config.request_limit;
         let problem = match unread {
             Unread::TooLong => Problem::of(Reason::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE)
                 .with_detail(format!("The content is longer than {limit} bytes.")),
             Unread::BrokeOff => Problem::of(Reason::ContentUnreadable, StatusCode::BAD_REQUEST)
                 .with_detail("The content broke off. Nothing was changed."),
         };
-        self.renderer.answer(headers, problem)
+        self.answer(problem)
     }
 
     /// The handler was called, and nobody knows what it did.
-    fn outcome_unknown<R>(&self, headers: &HeaderMap) -> Response<ResponseBody<R>> {
+    fn outcome_unknown<R>(&self) -> Response<ResponseBody<R>> {
         let problem = Problem::of(Reason::OutcomeUnknown, StatusCode::INTERNAL_SERVER_ERROR)
             .with_detail("The write may have happened. Read the resource before trying again.");
-        self.renderer.answer(headers, problem)
+        self.answer(problem)
     }
 }

@@ -60,6 +60,16 @@ impl<S: ClaimStore> QueuedStore<S> {
         }))
     }
 
+    /// The same, with other limits on how many may wait; see
+    /// [`MemoryStore::with_queue_limits`], also for the defaults.
+    #[must_use]
+    pub fn with_queue_limits(self, per_resource: usize, in_all: usize) -> Self {
+        // Clones share the queue.
+        let queue = self.0.queue.clone();
+        drop(queue.with_queue_limits(per_resource, in_all));
+        self
+    }
+
     /// The store behind the queue.
     #[must_use]
     pub fn get_ref(&self) -> &S {

@@ -64,10 +64,6 @@ impl<T> DigestMap<T> {
         self.0.clear();
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|(_, value)| value)
-    }
-
     pub(super) fn get(&self, digest: Digest) -> Option<&T> {
         let found = self.0.find(digest.slot, |(other, _)| *other == digest);
         found.map(|(_, value)| value)

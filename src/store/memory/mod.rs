@@ -21,7 +21,7 @@ use std::sync::{Arc, PoisonError};
 use self::digest_map::{Digest, Digester};
 use self::queue::Wanted;
 use self::sequence::Sequence;
-use self::shard::Shard;
+use self::shard::{QueueLimits, Shard};
 use self::sync::{Mutex, MutexGuard};
 use super::{
     Answer, Claim, ClaimOptions, ClaimStore, Claimed, Condition, Outcome, Settled, Snapshot,
@@ -42,7 +42,8 @@ use crate::runtime::Runtime;
 ///   [`ClaimOptions::lease`] begins when it is [abandoned](ClaimStore::abandon).
 /// - **Resources that it was never told of** are [`State::Unseen`](super::State::Unseen), with a
 ///   version. So are those whose write is in doubt, with a fresh one.
-/// - **Bounded memory.** See [`with_capacity`](Self::with_capacity).
+/// - **Bounded memory.** See [`with_capacity`](Self::with_capacity) and
+///   [`with_queue_limits`](Self::with_queue_limits).
 ///
 /// An answer that is [ready](Answer::try_ready) has happened already: to drop it unread is to lose
 /// the claim in it, and its resource stays claimed.
@@ -119,6 +120,33 @@ impl MemoryStore {
         let capacity = per_shard(resources);
         for shard in &self.0.shards {
             lock(shard).set_capacity(capacity);
+        }
+        self
+    }
+
+    /// The same store, for all who share it, at which no more than this many requests wait for one
+    /// resource, and for all resources together. Who finds no place is told
+    /// [`Busy`](Claimed::Busy) at once.
+    ///
+    /// Defaults to 1,024 and 131,072. Who waits costs memory, and so does its request; and of more
+    /// than a thousand, those at the end have no turn within the [wait](ClaimOptions::wait) that
+    /// is usual, 5 s, unless handlers are done in less than 5 ms. `in_all` is rounded up to a
+    /// multiple of 64, and shared out evenly among 64 groups of resources.
+    ///
+    /// ```
+    /// use tower_conditional::{MemoryStore, Runtime};
+    ///
+    /// let store = MemoryStore::with_runtime(Runtime::inline()).with_queue_limits(100, 10_000);
+    /// assert_eq!(store.stats().waiting, 0);
+    /// ```
+    #[must_use]
+    pub fn with_queue_limits(self, per_resource: usize, in_all: usize) -> Self {
+        let limits = QueueLimits {
+            per_resource,
+            per_shard: per_shard(in_all),
+        };
+        for shard in &self.0.shards {
+            lock(shard).set_queue_limits(limits);
         }
         self
     }
@@ -218,6 +246,10 @@ impl ClaimStore for MemoryStore {
 const SHARDS: usize = 64;
 /// 7/8 of 16,384 slots in each shard is 14,336: a few more resources would double the table.
 const DEFAULT_CAPACITY: usize = 900_000;
+/// As long as handlers of 5 ms are done with in the default wait of 5 s.
+const DEFAULT_QUEUE: usize = 1_024;
+/// So that one long queue leaves room for others in its shard.
+const DEFAULT_QUEUES: usize = SHARDS * 2 * DEFAULT_QUEUE;
 
 fn per_shard(resources: usize) -> usize {
     resources.div_ceil(SHARDS).max(1)
@@ -235,7 +267,11 @@ impl Shards {
         // Seeded by the operating system.
         let random = RandomState::new();
         let sequence = Sequence::new(&random);
-        let shard = || Shard::new(per_shard(DEFAULT_CAPACITY), sequence.next());
+        let limits = QueueLimits {
+            per_resource: DEFAULT_QUEUE,
+            per_shard: per_shard(DEFAULT_QUEUES),
+        };
+        let shard = || Shard::new(per_shard(DEFAULT_CAPACITY), limits, sequence.next());
         let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
         Self {
             digester: Digester::new(&random),

@@ -25,11 +25,21 @@ const LONGEST_LEASE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 pub(super) struct Shard {
     table: Table,
     held: DigestMap<Held>,
+    /// How many stand in the queues of `held`.
+    queued: usize,
+    limits: QueueLimits,
     /// Abandoned claims by when they end, and their token.
     abandoned: BTreeMap<(Instant, u64), Digest>,
     /// For those who waited and have not come for their answer yet.
     answers: BTreeMap<Ticket, Answered>,
     wakers: Vec<Waker>,
+}
+
+/// How many may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueueLimits {
+    pub(super) per_resource: usize,
+    pub(super) per_shard: usize,
 }
 
 /// The end of waiting.
@@ -53,6 +63,8 @@ pub(super) struct Busy {
     holder: Intent,
     /// When the claim ends by itself, if it does.
     pub(super) ends: Option<Instant>,
+    /// Is there no place left to wait at?
+    pub(super) is_full: bool,
 }
 
 impl Busy {
@@ -73,10 +85,12 @@ pub(super) struct Counts {
 }
 
 impl Shard {
-    pub(super) const fn new(capacity: usize, baseline: u64) -> Self {
+    pub(super) const fn new(capacity: usize, limits: QueueLimits, baseline: u64) -> Self {
         Self {
             table: Table::new(capacity, baseline),
             held: DigestMap::new(),
+            queued: 0,
+            limits,
             abandoned: BTreeMap::new(),
             answers: BTreeMap::new(),
             wakers: Vec::new(),
@@ -87,12 +101,15 @@ impl Shard {
         self.table.set_capacity(capacity);
     }
 
+    pub(super) const fn set_queue_limits(&mut self, limits: QueueLimits) {
+        self.limits = limits;
+    }
+
     pub(super) fn counts(&self) -> Counts {
-        let queued = self.held.values().map(|held| held.queue.len());
         Counts {
             resources: self.table.len(),
             held: self.held.len(),
-            waiting: queued.sum::<usize>() + self.answers.len(),
+            waiting: self.queued + self.answers.len(),
         }
     }
 
@@ -143,7 +160,21 @@ impl Shard {
         let Some(held) = self.held.get_mut(digest) else {
             return Ok(self.claim_free(digest, &wanted.condition, wanted.options, sequence));
         };
-        let ticket = *place.get_or_insert_with(|| sequence.next());
+        let ticket = match *place {
+            Some(ticket) => ticket,
+            None if held.queue.len() >= self.limits.per_resource
+                || self.queued >= self.limits.per_shard =>
+            {
+                return Err(Busy {
+                    is_full: true,
+                    ..busy(held)
+                });
+            }
+            None => {
+                self.queued += 1;
+                *place.insert(sequence.next())
+            }
+        };
         // Not dropped but woken, outside of the lock: with a waker may go its task, and with that
         // whatever claims it holds.
         self.wakers.extend(held.queue.wait(ticket, wanted, waker));
@@ -177,7 +208,11 @@ impl Shard {
         sequence: &Sequence,
     ) -> Option<Waiter> {
         match self.answers.remove(&ticket) {
-            None => self.held.get_mut(digest)?.queue.leave(ticket),
+            None => {
+                let waiter = self.held.get_mut(digest)?.queue.leave(ticket)?;
+                self.queued -= 1;
+                Some(waiter)
+            }
             Some(Answered::Failed(_)) => None,
             Some(Answered::Granted { .. }) => {
                 self.pass_on(digest, sequence);
@@ -253,6 +288,7 @@ impl Shard {
         };
         let state = self.table.state(digest, sequence);
         let passed_on = held.queue.pass_on(&state);
+        self.queued -= passed_on.failed.len() + usize::from(passed_on.next.is_some());
         for (ticket, waiter) in passed_on.failed {
             let answered = Answered::Failed(state.clone());
             self.answers.insert(ticket, answered);
@@ -275,5 +311,6 @@ const fn busy(held: &Held) -> Busy {
     Busy {
         holder: held.options.intent,
         ends: held.ends,
+        is_full: false,
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn wait(shards: Arc<Shards>, key: ResourceKey, wanted: Wanted) 
                 Ok(answered) => return Poll::Ready(answered.claimed(key.clone())),
                 Err(busy) => busy,
             };
-            if limit.as_mut().poll(context).is_ready() {
+            if busy.is_full || limit.as_mut().poll(context).is_ready() {
                 return Poll::Ready(busy.claimed());
             }
             // Once it is over, the store has to be asked again: nobody else may come by.

@@ -29,6 +29,8 @@ pub(crate) enum Step {
 pub(crate) enum Failure {
     /// The lease is over; only of [`Step::Settle`].
     Fenced,
+    /// It happens, but no answer ever comes.
+    Hangs,
     NotApplied,
     Unknown,
 }
@@ -230,7 +232,10 @@ impl ScriptedStore {
         }
     }
 
-    fn answer<T: Send + 'static>(&self, answer: T) -> Answer<T> {
+    fn answer<T: Send + 'static>(&self, step: Step, answer: T) -> Answer<T> {
+        if self.table().failures.get(&step) == Some(&Failure::Hangs) {
+            return Answer::later(std::future::pending());
+        }
         if !self.0.later {
             return Answer::ready(answer);
         }
@@ -282,7 +287,7 @@ impl VersionStore for ScriptedStore {
                 settled: resource.claim.is_none() && !resource.in_doubt,
             })
         });
-        self.answer(snapshot)
+        self.answer(Step::Current, snapshot)
     }
 }
 
@@ -294,11 +299,11 @@ impl ClaimStore for ScriptedStore {
         options: ClaimOptions,
     ) -> Answer<Result<Claimed, StoreError>> {
         if let Err(error) = self.fails(Step::Claim) {
-            return self.answer(Err(error));
+            return self.answer(Step::Claim, Err(error));
         }
         let claimed = self.try_claim(key, condition, options.intent);
         if !matches!(claimed, Claimed::Busy { .. }) || options.wait.is_zero() {
-            return self.answer(Ok(claimed));
+            return self.answer(Step::Claim, Ok(claimed));
         }
         let (store, key, condition) = (self.clone(), key.clone(), condition.clone());
         Answer::later(async move {
@@ -320,7 +325,7 @@ impl ClaimStore for ScriptedStore {
     fn settle(&self, claim: Claim, outcome: Outcome) -> Answer<Result<Settled, StoreError>> {
         let fenced = match self.fails(Step::Settle) {
             Ok(failure) => failure == Some(Failure::Fenced),
-            Err(error) => return self.answer(Err(error)),
+            Err(error) => return self.answer(Step::Settle, Err(error)),
         };
         let state = self.with(claim.key().as_str(), |resource| {
             if resource.claim.map(|(token, _)| token) == Some(claim.token()) {
@@ -341,11 +346,14 @@ impl ClaimStore for ScriptedStore {
             self.bump(claim.key().as_str());
         }
         self.0.freed.notify_waiters();
-        self.answer(Ok(if fenced {
-            Settled::Fenced(state)
-        } else {
-            Settled::Done(state)
-        }))
+        self.answer(
+            Step::Settle,
+            Ok(if fenced {
+                Settled::Fenced(state)
+            } else {
+                Settled::Done(state)
+            }),
+        )
     }
 
     fn abandon(&self, claim: Claim) {
