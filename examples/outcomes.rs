@@ -5,8 +5,13 @@
 //!
 //! ```text
 //! route        method  outcome       requests  longest wait
-//! /notes/{id}  GET     handled           1214             -
-//! …
+//! /notes/{id}  GET     handled           1294             -
+//! /notes/{id}  GET     not_modified       992             -
+//! /notes/{id}  PUT     busy                38       10.1 ms
+//! /notes/{id}  PUT     handled            400        2.0 ms
+//! /notes/{id}  PUT     missing             50             -
+//! /notes/{id}  PUT     stale              596       25.6 ms
+//! 400 writes were accepted, and the notes have 400 lines
 //! ```
 //!
 //! The clients read a note, add a line to it, and read it again when they are refused. The stranger
