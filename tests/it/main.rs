@@ -7,6 +7,7 @@ mod cancellation;
 mod claim_servers;
 mod conflict_document;
 mod digest;
+mod gateway;
 mod history;
 mod idempotency;
 mod idempotency_contract;

@@ -13,8 +13,10 @@ mod server;
 pub(crate) mod service;
 mod site;
 mod store;
+mod threaded;
 
 pub(crate) use self::seen::{Seen, ask, json, request, see};
 pub(crate) use self::server::{CallEnd, Frames, Raw, Server, http2, in_time, until, watched};
 pub(crate) use self::site::Site;
 pub(crate) use self::store::{Failure, ScriptedStore, Step};
+pub(crate) use self::threaded::Threaded;
