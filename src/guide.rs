@@ -1,5 +1,8 @@
 //! Guides: what to know before, beside and after the API.
 
+#[doc = include_str!("docs/browsers.md")]
+pub mod browsers {}
+
 #[doc = include_str!("docs/modes.md")]
 pub mod modes {}
 

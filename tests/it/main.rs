@@ -6,6 +6,7 @@ mod body_end;
 mod cancellation;
 mod claim_servers;
 mod conflict_document;
+mod cors;
 mod digest;
 mod gateway;
 mod history;
