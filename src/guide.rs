@@ -12,5 +12,8 @@ pub mod operations {}
 #[doc = include_str!("docs/overload.md")]
 pub mod overload {}
 
+#[doc = include_str!("docs/proxies.md")]
+pub mod proxies {}
+
 #[doc = include_str!("docs/stores.md")]
 pub mod stores {}

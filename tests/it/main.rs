@@ -24,6 +24,7 @@ mod orders;
 mod overload;
 mod placement;
 mod policy;
+mod proxies;
 mod queued_store;
 mod readiness;
 mod readme;

@@ -118,10 +118,26 @@ pub(crate) fn try_send_bytes(
     }
     stream.write_all(&[&request, &b"\r\n"[..], body].concat())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let mut buffer = [0; 16 * 1024];
+    let mut whole = None;
+    // To the end of the connection; not every server closes one when it is told to.
+    while whole.is_none_or(|length| answer.len() < length) {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            count => answer.extend_from_slice(&buffer[..count]),
+        }
+        whole = whole.or_else(|| length(&answer));
+    }
     read(&answer).ok_or_else(|| {
         std::io::Error::other(format!("half of an answer: {}", answer.escape_ascii()))
     })
+}
+
+/// How long an answer is, header and body, if it says so.
+fn length(answer: &[u8]) -> Option<usize> {
+    let reply = read(answer)?;
+    let content: usize = reply.field("content-length")?.parse().ok()?;
+    Some(answer.len() - reply.body.len() + content)
 }
 
 fn read(answer: &[u8]) -> Option<Reply> {

@@ -1,9 +1,11 @@
 //! What several tests need: a store that can be told to fail or to take its time, a site of a few
 //! notes whose handler knows nothing of versions, answers that are easy to look at, a server on a
-//! real socket, an example that runs, alone or in several processes on one database.
+//! real socket, an example that runs, alone or in several processes on one database, and servers of
+//! other people's making.
 
 #[allow(dead_code, reason = "each example needs its own part of this")]
 pub(crate) mod client;
+pub(crate) mod daemon;
 pub(crate) mod example;
 pub(crate) mod folder;
 pub(crate) mod postgres;
