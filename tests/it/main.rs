@@ -3,6 +3,7 @@
 mod accounts;
 mod answers;
 mod body_end;
+mod browser;
 mod cancellation;
 mod claim_servers;
 mod conflict_document;
