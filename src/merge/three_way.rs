@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// The outcome of [`three_way`]; see there for an example.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,11 +139,7 @@ fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
 /// Equal as JSON: numbers by value, objects whatever the order of their members.
 fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        // Two integers are compared as such, since doubles would make neighbours of 2⁵³ equal and
-        // lose an edit.
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || (one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64()
-        }
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
         }
@@ -155,6 +151,16 @@ fn equal(one: &Value, other: &Value) -> bool {
         }
         _ => one == other,
     }
+}
+
+/// Equal by their exact values. An integer that no double can be is equal to none: neighbours of
+/// 2⁵³ would be, and an edit lost.
+fn same_number(one: &Number, other: &Number) -> bool {
+    let is_exact = |number: &Number| {
+        let integer = number.as_i128();
+        integer.is_none_or(|integer| integer as f64 as i128 == integer)
+    };
+    one == other || one.as_f64() == other.as_f64() && is_exact(one) && is_exact(other)
 }
 
 #[cfg(test)]
@@ -277,6 +283,13 @@ mod tests {
                 json!({"a": 9_007_199_254_740_992_u64}),
                 json!({"a": 9_007_199_254_740_993_u64}),
                 json!({"a": 9_007_199_254_740_993_u64}),
+                vec![],
+            ),
+            (
+                json!({"a": 9_007_199_254_740_993_u64}),
+                json!({"a": 9_007_199_254_740_993_u64}),
+                json!({"a": 9_007_199_254_740_992.0}),
+                json!({"a": 9_007_199_254_740_992.0}),
                 vec![],
             ),
         ];
