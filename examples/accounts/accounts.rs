@@ -13,6 +13,7 @@ use tower_conditional::store::State as Known;
 use crate::common::database::Database;
 use crate::common::id::Id;
 use crate::common::json::{self, JsonObject, Object};
+use crate::common::merge_patch::merge;
 use crate::common::problems::Failure;
 use crate::common::refused::Refused;
 use crate::row::{Row, clients};
@@ -70,7 +71,7 @@ pub(crate) async fn patch(
 ) -> Result<Wrote<Json<Object>>, Refused> {
     let (_, after) = change(&database, id, &expected, |body| {
         let mut body = body?;
-        json::merge(&mut body, clients(patch));
+        merge(&mut body, clients(patch));
         Some(body)
     })
     .await?;

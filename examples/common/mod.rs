@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod keys;
+pub(crate) mod merge_patch;
 pub(crate) mod problems;
 pub(crate) mod refused;
 pub(crate) mod serve;

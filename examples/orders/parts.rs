@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::answer::{Answer, compare};
 use crate::common::database::Database;
-use crate::common::json::{JsonObject, Object, from_text, merge};
+use crate::common::json::{JsonObject, Object, from_text};
+use crate::common::merge_patch::merge;
 use crate::common::problems::Failure;
 use crate::common::refused::Refused;
 use crate::orders::{self, kept, shown};

@@ -14,7 +14,8 @@ use tower_conditional::store::State as Known;
 use crate::claims::{Claims, Policy};
 use crate::common::database::Database;
 use crate::common::id::Id;
-use crate::common::json::{self, JsonObject, Object};
+use crate::common::json::{JsonObject, Object};
+use crate::common::merge_patch::merge;
 use crate::common::problems::Failure;
 use crate::common::refused::Refused;
 use crate::row::{Kind, Row, Shown};
@@ -80,7 +81,7 @@ pub(crate) async fn patch(
 ) -> Result<Wrote<Shown>, Refused> {
     let patch = clients(kind, patch);
     change(&database, kind, id, include, &expected, |mut body| {
-        json::merge(&mut body, patch);
+        merge(&mut body, patch);
         body
     })
     .await

@@ -11,6 +11,7 @@ mod cors;
 mod digest;
 mod gateway;
 mod history;
+mod hostile_input;
 mod idempotency;
 mod idempotency_contract;
 mod lease_bound;
@@ -25,6 +26,8 @@ mod orders;
 mod overload;
 mod placement;
 mod policy;
+#[path = "../properties/mod.rs"]
+mod properties;
 mod proxies;
 mod queued_store;
 mod readiness;

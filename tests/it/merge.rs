@@ -1,10 +1,9 @@
 //! Laws that any merge of documents has to keep, tried on random documents.
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use tower_conditional::merge::{Merged, three_way};
+
+use crate::properties::json_merge as laws;
 
 /// Few names and values, so that edits meet.
 fn documents() -> impl Strategy<Value = Value> {
@@ -24,32 +23,20 @@ fn documents() -> impl Strategy<Value = Value> {
     })
 }
 
-fn clean(document: &Value) -> Merged {
-    Merged {
-        document: document.clone(),
-        conflicts: Vec::new(),
-    }
-}
-
-fn pointers(merged: &Merged) -> BTreeSet<String> {
-    let conflicts = merged.conflicts.iter();
-    conflicts.map(|conflict| conflict.pointer.clone()).collect()
-}
-
 proptest! {
     #[test]
     fn an_edit_that_changes_nothing_leaves_what_is_current(base in documents(), current in documents()) {
-        prop_assert_eq!(three_way(&base, &current, &base), clean(&current));
+        laws::an_edit_that_changes_nothing_leaves_what_is_current(&base, &current);
     }
 
     #[test]
     fn an_edit_that_nobody_crossed_is_taken_as_it_is(base in documents(), mine in documents()) {
-        prop_assert_eq!(three_way(&base, &base, &mine), clean(&mine));
+        laws::an_edit_that_nobody_crossed_is_taken_as_it_is(&base, &mine);
     }
 
     #[test]
     fn two_equal_edits_are_one(base in documents(), both in documents()) {
-        prop_assert_eq!(three_way(&base, &both, &both), clean(&both));
+        laws::two_equal_edits_are_one(&base, &both);
     }
 
     #[test]
@@ -58,12 +45,7 @@ proptest! {
         one in documents(),
         other in documents(),
     ) {
-        let merged = three_way(&base, &one, &other);
-        let swapped = three_way(&base, &other, &one);
-        prop_assert_eq!(pointers(&merged), pointers(&swapped));
-        if merged.conflicts.is_empty() {
-            prop_assert_eq!(merged.document, swapped.document);
-        }
+        laws::which_edit_came_first_matters_in_places_of_conflict_only(&base, &one, &other);
     }
 
     #[test]
@@ -72,14 +54,7 @@ proptest! {
         current in documents(),
         mine in documents(),
     ) {
-        let merged = three_way(&base, &current, &mine);
-        for conflict in &merged.conflicts {
-            prop_assert_eq!(conflict.base.as_ref(), base.pointer(&conflict.pointer));
-            prop_assert_eq!(conflict.current.as_ref(), current.pointer(&conflict.pointer));
-            prop_assert_eq!(conflict.mine.as_ref(), mine.pointer(&conflict.pointer));
-            let shown = merged.document.pointer(&conflict.pointer);
-            prop_assert_eq!(conflict.current.as_ref(), shown);
-        }
+        laws::a_conflict_shows_what_stands_at_its_pointer(&base, &current, &mine);
     }
 
     #[test]
@@ -88,10 +63,6 @@ proptest! {
         current in documents(),
         mine in documents(),
     ) {
-        let merged = three_way(&base, &current, &mine);
-        if merged.conflicts.is_empty() {
-            let again = three_way(&mine, &merged.document, &mine);
-            prop_assert_eq!(again, merged);
-        }
+        laws::a_merge_that_is_merged_again_stays_as_it_is(&base, &current, &mine);
     }
 }

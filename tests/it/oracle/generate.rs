@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::naive::{Representation, Request, Resource, Route, Tag, spellings};
+use crate::properties::naive::{Representation, Request, Resource, Route, Tag, spellings};
 
 /// Opaque-tags: of versions, of what proxies make of them, and with bytes that break parsers.
 const OPAQUES: [&[u8]; 12] = [

@@ -17,8 +17,10 @@ use tower_conditional::store::{
 };
 use tower_conditional::{ConditionalLayer, Policy, Reader, RequestBody, ResourceKey};
 
-use super::naive::{self, Representation, Request, Resource, Route};
-use super::{config, date, entity_tag, generate, headers, rules};
+use crate::properties::naive::{self, Representation, Request, Resource, Route};
+use crate::properties::real::{date, entity_tag, headers, rules};
+
+use super::{config, generate};
 
 /// Every date of the generated requests is long over.
 const NOW: Option<u64> = Some(1_000);

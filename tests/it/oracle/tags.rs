@@ -7,8 +7,10 @@ use tower_conditional::EntityTag;
 use tower_conditional::entity_tag::{EntityTagRef, EntityTags};
 use tower_conditional::precondition::{Limits, ListMatch, Preconditions};
 
-use super::naive::{self, List, Tag};
-use super::{config, entity_tag, generate};
+use crate::properties::naive::{self, List, Tag};
+use crate::properties::real::entity_tag;
+
+use super::{config, generate};
 
 /// Bytes of every kind, with those that mean something among them more often than chance has it.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {

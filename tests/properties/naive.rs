@@ -6,29 +6,29 @@
 
 /// A request as plain data: names in lower case, values as bytes, field lines in order.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) method: &'static str,
-    pub(super) lines: Vec<(&'static str, Vec<u8>)>,
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) lines: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// An entity-tag as plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tag {
-    pub(super) weak: bool,
-    pub(super) opaque: Vec<u8>,
+pub(crate) struct Tag {
+    pub(crate) weak: bool,
+    pub(crate) opaque: Vec<u8>,
 }
 
 /// A representation as plain data.
 #[derive(Debug, Clone)]
-pub(super) struct Representation {
-    pub(super) tag: Option<Tag>,
-    pub(super) alternates: Vec<Tag>,
+pub(crate) struct Representation {
+    pub(crate) tag: Option<Tag>,
+    pub(crate) alternates: Vec<Tag>,
     /// Seconds since the minute that all dates here fall into.
-    pub(super) modified: Option<u64>,
+    pub(crate) modified: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Resource {
+pub(crate) enum Resource {
     Absent,
     Present(Representation),
     Unseen(Representation),
@@ -36,20 +36,20 @@ pub(super) enum Resource {
 
 /// What the route chooses.
 #[derive(Debug, Clone)]
-pub(super) struct Route {
-    pub(super) required: bool,
-    pub(super) malformed_is_bad_request: bool,
-    pub(super) creates: bool,
-    pub(super) handler_compares: bool,
-    pub(super) tolerant: bool,
+pub(crate) struct Route {
+    pub(crate) required: bool,
+    pub(crate) malformed_is_bad_request: bool,
+    pub(crate) creates: bool,
+    pub(crate) handler_compares: bool,
+    pub(crate) tolerant: bool,
     /// Must the resource be there for a write, or not be there?
-    pub(super) existence: Option<bool>,
-    pub(super) most_bytes: usize,
-    pub(super) most_tags: usize,
+    pub(crate) existence: Option<bool>,
+    pub(crate) most_bytes: usize,
+    pub(crate) most_tags: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Forward { range: bool },
     Malformed(&'static str),
     Missing,
@@ -61,14 +61,14 @@ pub(super) enum Answer {
 
 /// A field that holds `"*" / #entity-tag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum List {
+pub(crate) enum List {
     Any,
     Malformed,
     Tags(Vec<Tag>),
 }
 
 /// Sections 13.2.1 and 13.2.2. `now` as for [`Representation::modified`].
-pub(super) fn answer(
+pub(crate) fn answer(
     request: &Request,
     resource: &Resource,
     route: &Route,
@@ -244,13 +244,13 @@ fn if_range_is_true(request: &Request, current: Option<&Representation>, now: Op
 
 /// 8.8.3.2: "two entity tags are equivalent if both are not weak and their opaque-tags match
 /// character-by-character".
-pub(super) fn strong_comparison(one: &Tag, other: &Tag) -> bool {
+pub(crate) fn strong_comparison(one: &Tag, other: &Tag) -> bool {
     !one.weak && !other.weak && one.opaque == other.opaque
 }
 
 /// 8.8.3.2: "two entity tags are equivalent if their opaque-tags match character-by-character,
 /// regardless of either or both being tagged as "weak"".
-pub(super) fn weak_comparison(one: &Tag, other: &Tag) -> bool {
+pub(crate) fn weak_comparison(one: &Tag, other: &Tag) -> bool {
     one.opaque == other.opaque
 }
 
@@ -275,7 +275,7 @@ fn list(request: &Request, name: &str, route: &Route) -> Option<List> {
     (!lines.is_empty()).then(|| read_list(&lines, route.most_bytes, route.most_tags))
 }
 
-pub(super) fn read_list(lines: &[Vec<u8>], most_bytes: usize, most_tags: usize) -> List {
+pub(crate) fn read_list(lines: &[Vec<u8>], most_bytes: usize, most_tags: usize) -> List {
     let joined = lines.join(&b", "[..]);
     if trim(&joined) == b"*" {
         return List::Any;
@@ -295,7 +295,7 @@ pub(super) fn read_list(lines: &[Vec<u8>], most_bytes: usize, most_tags: usize) 
 
 /// 5.6.1.2: the members of a list, without whitespace around them, without the empty ones. A comma
 /// between quotes parts nothing.
-pub(super) fn members(value: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn members(value: &[u8]) -> Vec<Vec<u8>> {
     let mut members = vec![Vec::new()];
     let mut quoted = false;
     for &byte in value {
@@ -317,7 +317,7 @@ pub(super) fn members(value: &[u8]) -> Vec<Vec<u8>> {
 
 /// 8.8.3: `entity-tag = [ weak ] opaque-tag`, `weak = %s"W/"`, `opaque-tag = DQUOTE *etagc DQUOTE`,
 /// `etagc = %x21 / %x23-7E / obs-text`.
-pub(super) fn entity_tag(text: &[u8]) -> Option<Tag> {
+pub(crate) fn entity_tag(text: &[u8]) -> Option<Tag> {
     let weak = text.starts_with(b"W/");
     let quoted = if weak { &text[2..] } else { text };
     if quoted.len() < 2 || quoted[0] != b'"' || quoted[quoted.len() - 1] != b'"' {
@@ -339,12 +339,12 @@ fn date(request: &Request, name: &str) -> Option<u64> {
 }
 
 /// All dates of these tests fall into one minute, so reading one is looking it up.
-fn spelled_date(text: &[u8]) -> Option<u64> {
+pub(crate) fn spelled_date(text: &[u8]) -> Option<u64> {
     (0..60).find(|&second| spellings(second).iter().any(|date| date.as_bytes() == text))
 }
 
 /// 5.6.7: IMF-fixdate, RFC 850 and asctime.
-pub(super) fn spellings(second: u64) -> [String; 3] {
+pub(crate) fn spellings(second: u64) -> [String; 3] {
     [
         format!("Sun, 06 Nov 1994 08:49:{second:02} GMT"),
         format!("Sunday, 06-Nov-94 08:49:{second:02} GMT"),
@@ -358,7 +358,7 @@ fn values(request: &Request, name: &str) -> Vec<Vec<u8>> {
 }
 
 /// 5.6.3: optional whitespace is spaces and tabs.
-fn trim(value: &[u8]) -> Vec<u8> {
+pub(crate) fn trim(value: &[u8]) -> Vec<u8> {
     let is_space = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let mut trimmed = value.to_vec();
     while trimmed.first().is_some_and(is_space) {
