@@ -59,9 +59,11 @@ impl Access {
     /// The access of `method`.
     #[must_use]
     pub fn of(method: &Method) -> Self {
-        match method.as_str() {
-            "GET" | "HEAD" => Self::Read,
-            "OPTIONS" | "TRACE" | "CONNECT" | "QUERY" => Self::Unconditional,
+        match *method {
+            Method::GET | Method::HEAD => Self::Read,
+            Method::DELETE | Method::PATCH | Method::POST | Method::PUT => Self::Write,
+            Method::CONNECT | Method::OPTIONS | Method::TRACE => Self::Unconditional,
+            _ if method.as_str() == "QUERY" => Self::Unconditional,
             _ => Self::Write,
         }
     }

@@ -19,6 +19,7 @@ use std::fmt;
 
 use http::HeaderValue;
 
+use crate::numbers;
 use crate::short_bytes::ShortBytes;
 
 /// An entity-tag, weak or strong ([RFC 9110, section 8.8.3]).
@@ -130,6 +131,9 @@ impl EntityTag {
     /// The tag as the value of an `ETag` field.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
+        if let Some(tag) = numbers::tag(self.as_bytes()) {
+            return HeaderValue::from_static(tag);
+        }
         HeaderValue::from_bytes(self.as_bytes())
             .expect("an entity-tag holds visible bytes only, all of which a field value may hold")
     }

@@ -16,17 +16,21 @@
 
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
+use siphasher::sip128::SipHasher13;
 
 /// The name of a resource; equal keys mean the same resource.
 ///
 /// See the [module docs](crate::key) for an example.
 #[derive(Clone)]
-pub struct ResourceKey(Repr);
+pub struct ResourceKey {
+    name: Repr,
+    digest: OnceLock<[u64; 2]>,
+}
 
 #[derive(Clone)]
 enum Repr {
@@ -38,7 +42,14 @@ enum Repr {
 impl ResourceKey {
     /// A key of your own making.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(Repr::Text(text.into()))
+        Self::of(Repr::Text(text.into()))
+    }
+
+    const fn of(name: Repr) -> Self {
+        Self {
+            name,
+            digest: OnceLock::new(),
+        }
     }
 
     /// The path of the request, before any nested axum router cut it (feature `axum`), in
@@ -51,7 +62,7 @@ impl ResourceKey {
 
     fn from_uri(uri: &Uri) -> Self {
         match uri.path_and_query() {
-            Some(path) if is_canonical(path.path()) => Self(Repr::Path(path.clone())),
+            Some(path) if is_canonical(path.path()) => Self::of(Repr::Path(path.clone())),
             _ => Self::new(canonical(uri.path())),
         }
     }
@@ -89,9 +100,44 @@ impl ResourceKey {
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
+        match &self.name {
             Repr::Path(path) => path.path(),
             Repr::Text(text) => text,
+        }
+    }
+
+    /// Stands for the key in tables of this process: 128 bits of SipHash-1-3 under a secret that
+    /// the process has drawn, so that no client can find two keys with one digest. Made once for a
+    /// key and its clones, however many tables a request is looked up in. Another process has
+    /// another secret: never store it.
+    ///
+    /// ```
+    /// use tower_conditional::ResourceKey;
+    ///
+    /// let key = ResourceKey::new("/orders/5");
+    /// assert_eq!(key.digest(), ResourceKey::new("/orders/5").digest());
+    /// assert_ne!(key.digest(), ResourceKey::new("/orders/6").digest());
+    /// ```
+    pub fn digest(&self) -> [u64; 2] {
+        static HASHER: LazyLock<SipHasher13> = LazyLock::new(|| {
+            // Seeded by the operating system.
+            let random = RandomState::new();
+            SipHasher13::new_with_keys(
+                random.hash_one("digest, first half of the secret"),
+                random.hash_one("digest, second half of the secret"),
+            )
+        });
+        *self.digest.get_or_init(|| {
+            let hash = HASHER.hash(self.as_str().as_bytes());
+            [hash.h1, hash.h2]
+        })
+    }
+
+    /// The path of the URI that it was made of, if it is that path as it stands.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match &self.name {
+            Repr::Path(path) => Some(path.path()),
+            Repr::Text(_) => None,
         }
     }
 }
@@ -108,8 +154,10 @@ pub(crate) const fn original_uri(parts: &Parts) -> &Uri {
 }
 
 fn is_canonical(path: &str) -> bool {
-    path.bytes()
-        .all(|byte| byte != b'%' && byte.is_ascii_graphic())
+    // Without a way out in the middle: then many bytes are looked at in one step.
+    path.bytes().fold(true, |canonical, byte| {
+        canonical & (byte != b'%') & byte.is_ascii_graphic()
+    })
 }
 
 /// A function of what a handler sees after it has percent-decoded each segment: visible ASCII

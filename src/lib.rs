@@ -98,6 +98,7 @@ mod http_date;
 pub mod idempotency;
 pub mod key;
 pub mod merge;
+mod numbers;
 pub mod observe;
 pub mod policy;
 pub mod precondition;

@@ -623,6 +623,25 @@ impl Policy {
         self
     }
 
+    /// Answers of this layer have no content: the status says which one it is, and the header has
+    /// what a client goes on from, as ever. No document and no trace id is made, nobody is asked
+    /// by [`problems`](Self::problems) or [`render`](Self::render), and nothing is put into the
+    /// extensions of the response: [`ResponseBody::reason`](crate::ResponseBody::reason) and the
+    /// observer tell why. A refusal then allocates nothing.
+    ///
+    /// Defaults to documents, from which a person can read what went wrong.
+    ///
+    /// ```
+    /// use tower_conditional::Policy;
+    ///
+    /// let policy = Policy::rfc9110().without_documents();
+    /// # let _ = policy;
+    /// ```
+    pub fn without_documents(mut self) -> Self {
+        self.renderer.set_bare();
+        self
+    }
+
     /// What the `type` of every problem starts with.
     ///
     /// Defaults to `/problems/`.

@@ -24,7 +24,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE,
 };
 
-use crate::entity_tag::{EntityTagError, EntityTagErrorKind, EntityTagRef, EntityTags};
+use crate::entity_tag::{EntityTag, EntityTagError, EntityTagErrorKind, EntityTagRef, EntityTags};
 use crate::http_date::HttpDate;
 
 /// How much of a list of entity-tags is read. A longer one counts as malformed.
@@ -96,6 +96,11 @@ impl<'h> Preconditions<'h> {
         Self { headers, present }
     }
 
+    /// The header that these are in.
+    pub(crate) const fn headers(&self) -> &'h HeaderMap {
+        self.headers
+    }
+
     /// Does the request carry no conditional field at all?
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -123,6 +128,13 @@ impl<'h> Preconditions<'h> {
             headers: self.headers,
             name: &IF_NONE_MATCH,
         })
+    }
+
+    /// The value of `If-None-Match`, if it is `tag` and nothing else.
+    pub(crate) fn as_sent(&self, tag: &EntityTag) -> Option<HeaderValue> {
+        let mut lines = self.if_none_match()?.lines();
+        let line = lines.next().filter(|line| *line == tag.as_bytes())?;
+        lines.next().is_none().then(|| line.clone())
     }
 
     /// The date of `If-Modified-Since`, if there is exactly one and it can be read.

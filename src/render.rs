@@ -17,9 +17,19 @@ pub(crate) struct Renderer {
     base: Arc<str>,
     change: Option<Change>,
     render: Option<Render>,
+    bare: bool,
 }
 
 impl Renderer {
+    pub(crate) fn set_bare(&mut self) {
+        self.bare = true;
+    }
+
+    /// Have answers no content?
+    pub(crate) const fn is_bare(&self) -> bool {
+        self.bare
+    }
+
     pub(crate) fn set_base(&mut self, base: Arc<str>) {
         self.base = base;
     }
@@ -45,16 +55,13 @@ impl Renderer {
     {
         // Whatever an application makes of the problem, these are facts.
         let (reason, retry_after) = (problem.reason(), problem.retry_after());
-        let problem = problem
-            .with_base(self.base.to_string())
-            .with_trace_id(trace_id(request));
-        let problem = match &self.change {
-            Some(change) => change(problem),
-            None => problem,
-        };
-        let mut response = match &self.render {
-            Some(render) => render(&problem),
-            None => problem.to_response(),
+        let mut response = match self.bare {
+            true => {
+                let mut response = Response::new(Bytes::new());
+                *response.status_mut() = problem.status();
+                response
+            }
+            false => self.document(request, problem),
         }
         .map(B::from);
         let headers = response.headers_mut();
@@ -62,10 +69,24 @@ impl Renderer {
         if let Some(after) = retry_after {
             headers.insert(RETRY_AFTER, seconds(after));
         }
-        if let Some(reason) = reason {
+        if let Some(reason) = reason.filter(|_| !self.bare) {
             response.extensions_mut().insert(reason);
         }
         response
+    }
+
+    fn document(&self, request: &HeaderMap, problem: Problem) -> Response<Bytes> {
+        let problem = problem
+            .with_base(self.base.to_string())
+            .with_trace_id(trace_id(request));
+        let problem = match &self.change {
+            Some(change) => change(problem),
+            None => problem,
+        };
+        match &self.render {
+            Some(render) => render(&problem),
+            None => problem.to_response(),
+        }
     }
 }
 
@@ -75,6 +96,7 @@ impl Default for Renderer {
             base: Arc::from("/problems/"),
             change: None,
             render: None,
+            bare: false,
         }
     }
 }

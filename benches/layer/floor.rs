@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 
 const SHARDS: usize = 64;
 
-type Digest = (u64, u64);
+pub type Digest = (u64, u64);
 
 /// The version of each resource, and whether somebody writes it.
 struct Entry {
@@ -38,24 +38,22 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(paths: impl Iterator<Item = &'static str>) -> Self {
+    pub fn new() -> Self {
         let random = RandomState::new();
-        let table = Self {
+        Self {
             hasher: SipHasher13::new_with_keys(random.hash_one(1), random.hash_one(2)),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        };
-        for path in paths {
-            let digest = table.digest(path);
-            let entry = Entry {
-                digest,
-                version: 1,
-                reserved: false,
-            };
-            table
-                .shard(digest)
-                .insert_unique(digest.0, entry, |entry| entry.digest.0);
         }
-        table
+    }
+
+    pub fn add(&self, digest: Digest) {
+        let entry = Entry {
+            digest,
+            version: 1,
+            reserved: false,
+        };
+        self.shard(digest)
+            .insert_unique(digest.0, entry, |entry| entry.digest.0);
     }
 
     pub fn digest(&self, path: &str) -> Digest {

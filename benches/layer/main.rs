@@ -21,12 +21,8 @@ use tower_conditional::{
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::floor::{Floor, FloorLayer, Table};
-use self::numbers::Numbers;
+use self::numbers::{Numbers, Paths};
 use self::requests::{Bare, Body, RESOURCES, bare, request, uri};
-
-fn table() -> Arc<Table> {
-    Arc::new(Table::new((0..RESOURCES).map(|nth| uri(nth).path())))
-}
 
 /// A memory store that was told of every resource.
 fn memory() -> MemoryStore {
@@ -166,7 +162,19 @@ const OTHER_ROUTE: &str = "layer, around a route that is not its own";
 const FLOOR: &str = "floor";
 
 fn numbers() -> Numbers {
-    Numbers(table())
+    let table = Table::new();
+    for nth in 0..RESOURCES {
+        table.add(numbers::digest(&key(nth)));
+    }
+    Numbers(Arc::new(table))
+}
+
+fn paths() -> Paths {
+    let table = Table::new();
+    for nth in 0..RESOURCES {
+        table.add(table.digest(uri(nth).path()));
+    }
+    Paths(Arc::new(table))
 }
 
 /// The layer as it is benched: writes are not detached, refusals have no content.
@@ -175,19 +183,19 @@ fn layer(store: impl ClaimStore) -> ConditionalLayer {
 }
 
 fn policy() -> Policy {
-    Policy::rfc9110()
+    Policy::rfc9110().without_documents()
 }
 
 fn bare_case(ask: Ask) -> Case {
     case(BARE, ask, numbers, |_| bare())
 }
 
-fn floor(numbers: &Numbers) -> Floor<Bare> {
-    FloorLayer(Arc::clone(&numbers.0)).layer(bare())
+fn floor(paths: &Paths) -> Floor<Bare> {
+    FloorLayer(Arc::clone(&paths.0)).layer(bare())
 }
 
 fn floor_case(ask: Ask) -> Case {
-    case(FLOOR, ask, numbers, floor)
+    case(FLOOR, ask, paths, floor)
 }
 
 fn tokio_runtime() -> runtime::Runtime {
@@ -235,11 +243,11 @@ fn peer_cases(ask: Ask) -> [Case; 4] {
         case("layer, as axum's Router::layer", ask, numbers, |numbers| {
             peers::bare().layer(layer(numbers.clone()))
         }),
-        case("axum, by hand, typed headers", ask, numbers, |numbers| {
-            peers::by_hand(Arc::clone(&numbers.0))
+        case("axum, by hand, typed headers", ask, numbers, |paths| {
+            peers::by_hand(Arc::clone(&paths.0))
         }),
-        case("axum, middleware::from_fn", ask, numbers, |numbers| {
-            peers::by_middleware(Arc::clone(&numbers.0))
+        case("axum, middleware::from_fn", ask, paths, |paths| {
+            peers::by_middleware(Arc::clone(&paths.0))
         }),
     ]
 }
@@ -278,7 +286,7 @@ fn main() {
     bench.table(
         "PUT, accepted, detached",
         vec![
-            driven("floor, spawned", Ask::WriteCurrent, numbers, floor, || {
+            driven("floor, spawned", Ask::WriteCurrent, paths, floor, || {
                 let runtime = tokio_runtime();
                 move |answer| {
                     let spawned = async { tokio::spawn(answer).await.expect("it does not panic") };

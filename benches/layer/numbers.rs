@@ -9,11 +9,17 @@ use tower_conditional::store::{
 };
 use tower_conditional::{ClaimStore, ResourceKey, VersionStore};
 
-use crate::floor::Table;
+use crate::floor::{Digest, Table};
 
 /// Answers at once, always; whoever meets a reservation gives up.
 #[derive(Clone)]
 pub struct Numbers(pub Arc<Table>);
+
+/// As the key has it: made once for all that happens to a request.
+pub fn digest(key: &ResourceKey) -> Digest {
+    let [one, other] = key.digest();
+    (one, other)
+}
 
 fn state(version: Option<u64>) -> State {
     version.map_or(State::Absent, |version| State::present(version.into()))
@@ -21,7 +27,7 @@ fn state(version: Option<u64>) -> State {
 
 impl VersionStore for Numbers {
     fn current(&self, key: &ResourceKey) -> Answer<Result<Snapshot, StoreError>> {
-        let version = self.0.get(self.0.digest(key.as_str()));
+        let version = self.0.get(digest(key));
         Answer::ready(Ok(Snapshot::settled(state(version))))
     }
 }
@@ -33,7 +39,7 @@ impl ClaimStore for Numbers {
         condition: &Condition,
         _: ClaimOptions,
     ) -> Answer<Result<Claimed, StoreError>> {
-        let digest = self.0.digest(key.as_str());
+        let digest = digest(key);
         let may_hold = |version: u64| condition.may_hold(&state(Some(version)));
         Answer::ready(Ok(match self.0.reserve(digest, may_hold) {
             Ok(version) => {
@@ -49,11 +55,21 @@ impl ClaimStore for Numbers {
     }
 
     fn settle(&self, claim: Claim, _: Outcome) -> Answer<Result<Settled, StoreError>> {
-        let version = self.0.bump(self.0.digest(claim.key().as_str()));
+        let version = self.0.bump(digest(claim.key()));
         Answer::ready(Ok(Settled::Done(State::present(version.into()))))
     }
 
     fn abandon(&self, claim: Claim) {
-        self.0.bump(self.0.digest(claim.key().as_str()));
+        self.0.bump(digest(claim.key()));
+    }
+}
+
+/// The same table with its own digests of paths, for those who know no keys.
+pub struct Paths(pub Arc<Table>);
+
+impl VersionStore for Paths {
+    fn current(&self, key: &ResourceKey) -> Answer<Result<Snapshot, StoreError>> {
+        let version = self.0.get(self.0.digest(key.as_str()));
+        Answer::ready(Ok(Snapshot::settled(state(version))))
     }
 }

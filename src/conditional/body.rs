@@ -12,6 +12,7 @@ use http_body_util::Collected;
 use pin_project_lite::pin_project;
 
 use super::settling::Settling;
+use crate::problem::Reason;
 
 pin_project! {
     /// What the inner service gets as the body of its request.
@@ -115,7 +116,7 @@ pin_project! {
         Inner { #[pin] body: B },
         // Settles the claims of its write when it ends.
         Settling { #[pin] body: B, end: Box<Settling> },
-        Full { bytes: Bytes },
+        Full { bytes: Bytes, reason: Option<Reason> },
         // Whole, trailers included.
         Read { #[pin] body: Collected<Bytes> },
         // Like an empty one, but its length is nobody's business: hyper would say
@@ -148,13 +149,39 @@ impl<B> ResponseBody<B> {
 
     pub(crate) const fn full(bytes: Bytes) -> Self {
         Self {
-            kind: ResponseKind::Full { bytes },
+            kind: ResponseKind::Full {
+                bytes,
+                reason: None,
+            },
+        }
+    }
+
+    /// That of an answer in the handler's place.
+    pub(crate) const fn instead(bytes: Bytes, reason: Option<Reason>) -> Self {
+        Self {
+            kind: ResponseKind::Full { bytes, reason },
         }
     }
 
     pub(crate) const fn no_content() -> Self {
         Self {
             kind: ResponseKind::NoContent,
+        }
+    }
+
+    /// Why the layer answered in the handler's place; `None` if it did not.
+    ///
+    /// Of an answer with a document this also rides in the extensions of the response, where it
+    /// is still found after the body was boxed. A 304, and a refusal
+    /// [without a document](crate::Policy::without_documents), would have to allocate for that.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match &self.kind {
+            ResponseKind::Full { reason, .. } => *reason,
+            ResponseKind::NoContent => Some(Reason::NotModified),
+            ResponseKind::Inner { .. }
+            | ResponseKind::Read { .. }
+            | ResponseKind::Settling { .. } => None,
         }
     }
 }
@@ -186,7 +213,7 @@ where
         match self.project().kind.project() {
             ResponseKindProjection::Inner { body } => body.poll_frame(context),
             ResponseKindProjection::Settling { body, end } => end.poll_frame(body, context),
-            ResponseKindProjection::Full { bytes } => {
+            ResponseKindProjection::Full { bytes, .. } => {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready(bytes.has_remaining().then(|| Ok(Frame::data(bytes))))
             }
@@ -201,7 +228,7 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.is_end_stream(),
             ResponseKind::Settling { end, .. } => end.is_end(),
-            ResponseKind::Full { bytes } => bytes.is_empty(),
+            ResponseKind::Full { bytes, .. } => bytes.is_empty(),
             ResponseKind::Read { body } => body.is_end_stream(),
             ResponseKind::NoContent => false,
         }
@@ -210,7 +237,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             ResponseKind::Inner { body } => body.size_hint(),
-            ResponseKind::Full { bytes } => SizeHint::with_exact(bytes.len() as u64),
+            ResponseKind::Full { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
             ResponseKind::Read { body } => body.size_hint(),
             // Whoever knows a length stops reading there, before the end.
             ResponseKind::NoContent | ResponseKind::Settling { .. } => SizeHint::default(),

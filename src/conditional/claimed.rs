@@ -27,6 +27,7 @@ use super::upload::{Unread, read_body};
 use crate::decision::Decision;
 use crate::observe::StoreStep;
 use crate::policy::{RequestBodies, SettleAt};
+use crate::precondition::Preconditions;
 use crate::report::{Report, Representation};
 use crate::runtime::{Client, unless};
 use crate::store::{ClaimStore, Current, Intent, Outcome, Settled, Snapshot, State, Version};
@@ -49,19 +50,24 @@ pub(super) struct Write<S, B> {
 impl<S, B> Write<S, B> {
     /// Refuses at once what can be refused at once: no upload, no claim, no task.
     pub(super) fn refuse_at_once<R>(&self) -> Option<Stop<R>> {
-        if let Some(refusal) = self.exchange.refuse_unseen(&self.parts.headers) {
+        let preconditions = Preconditions::from_headers(&self.parts.headers);
+        if let Some(refusal) = self.exchange.refuse_unseen(&preconditions) {
             return Some(Stop::Refuse(refusal, None));
         }
         let known = self.store.current(&self.exchange.key).try_ready().ok()?;
-        self.refuse_known(known.ok()?)
+        self.refuse_known(&preconditions, known.ok()?)
     }
 
     /// Only an optimisation: the claim decides. An open write may yet change everything.
-    fn refuse_known<R>(&self, snapshot: Snapshot) -> Option<Stop<R>> {
+    fn refuse_known<R>(
+        &self,
+        preconditions: &Preconditions<'_>,
+        snapshot: Snapshot,
+    ) -> Option<Stop<R>> {
         if !snapshot.settled {
             return None;
         }
-        match self.exchange.decide(&self.parts.headers, &snapshot.state) {
+        match self.exchange.decide(preconditions, &snapshot.state) {
             Decision::Refuse(refusal) => Some(Stop::Refuse(refusal, Some(snapshot.state))),
             _ => None,
         }
@@ -88,7 +94,8 @@ where
             let known = self.exchange.current(&*self.store).await;
             match self.exchange.heard(StoreStep::Current, known) {
                 Some(snapshot) => {
-                    if let Some(stop) = self.refuse_known(snapshot) {
+                    let preconditions = Preconditions::from_headers(&self.parts.headers);
+                    if let Some(stop) = self.refuse_known(&preconditions, snapshot) {
                         return Ok(self.exchange.stopped(&self.parts, stop).await);
                     }
                 }
@@ -153,8 +160,9 @@ where
 {
     async fn run(mut self, client: Client) -> Result<Response<ResponseBody<R>>, S::Error> {
         let others = self.exchange.policy.others(&self.parts, &self.exchange.key);
-        let headers = &self.parts.headers;
-        let claims = match Claims::take(&mut self.exchange, &self.store, headers, others).await {
+        let preconditions = Preconditions::from_headers(&self.parts.headers);
+        let claims = Claims::take(&mut self.exchange, &self.store, &preconditions, others).await;
+        let claims = match claims {
             ControlFlow::Continue(claims) => claims,
             ControlFlow::Break(stop) => return Ok(self.exchange.stopped(&self.parts, stop).await),
         };
@@ -205,7 +213,8 @@ where
 /// Decides again, now that nobody can change the state any more.
 async fn refuse_claimed<R>(exchange: &Exchange, parts: &Parts, state: &State) -> Option<Stop<R>> {
     let headers = &parts.headers;
-    match exchange.decide(headers, state) {
+    let preconditions = Preconditions::from_headers(headers);
+    match exchange.decide(&preconditions, state) {
         Decision::Forward { .. } | Decision::Reuse => return None,
         Decision::Refuse(refusal) => return Some(Stop::Refuse(refusal, Some(state.clone()))),
         Decision::Probe => {}
@@ -215,7 +224,7 @@ async fn refuse_claimed<R>(exchange: &Exchange, parts: &Parts, state: &State) ->
         Found::Failed => return Some(Stop::Answer(exchange.unavailable(headers))),
         Found::Nothing => return Some(Stop::Answer(exchange.existence_unknown(headers))),
     };
-    match exchange.decide(headers, &known) {
+    match exchange.decide(&preconditions, &known) {
         Decision::Refuse(refusal) => Some(Stop::Refuse(refusal, Some(known))),
         _ => None,
     }

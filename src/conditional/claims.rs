@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::exchange::Exchange;
 use super::held::Held;
@@ -16,6 +16,7 @@ use super::refuse::{Step, Stop};
 use crate::decision::Decision;
 use crate::key::ResourceKey;
 use crate::observe::StoreStep;
+use crate::precondition::Preconditions;
 use crate::store::{
     ClaimOptions, ClaimStore, Claimed, Condition, Intent, Outcome, Settled, State, StoreError,
 };
@@ -34,7 +35,7 @@ impl Claims {
     pub(super) async fn take<R>(
         exchange: &mut Exchange,
         store: &Arc<dyn ClaimStore>,
-        headers: &HeaderMap,
+        preconditions: &Preconditions<'_>,
         mut others: Vec<ResourceKey>,
     ) -> Step<Self, R> {
         others.sort_unstable();
@@ -44,12 +45,12 @@ impl Claims {
 
         let mut held = Vec::new();
         if let ControlFlow::Break(stop) =
-            take_others(exchange, store, headers, others, &mut held).await
+            take_others(exchange, store, preconditions, others, &mut held).await
         {
             release(exchange, held).await;
             return ControlFlow::Break(stop);
         }
-        let own = match take_own(exchange, store, headers).await {
+        let own = match take_own(exchange, store, preconditions).await {
             ControlFlow::Continue(own) => own,
             ControlFlow::Break(stop) => {
                 release(exchange, held).await;
@@ -57,7 +58,7 @@ impl Claims {
             }
         };
         if let ControlFlow::Break(stop) =
-            take_others(exchange, store, headers, after, &mut held).await
+            take_others(exchange, store, preconditions, after, &mut held).await
         {
             release(exchange, vec![own]).await;
             release(exchange, held).await;
@@ -127,7 +128,7 @@ async fn settle(exchange: &Exchange, held: Held, outcome: Outcome) -> Option<Set
 async fn take_others<R>(
     exchange: &mut Exchange,
     store: &Arc<dyn ClaimStore>,
-    headers: &HeaderMap,
+    preconditions: &Preconditions<'_>,
     keys: Vec<ResourceKey>,
     held: &mut Vec<Held>,
 ) -> Step<(), R> {
@@ -143,14 +144,16 @@ async fn take_others<R>(
                 holder,
             }) => {
                 return ControlFlow::Break(Stop::Answer(exchange.busy(
-                    headers,
+                    preconditions.headers(),
                     retry_after,
                     holder,
                 )));
             }
             // Nothing fails an unconditional claim but a store that is broken.
             Ok(Claimed::Failed(_)) | Err(_) => {
-                return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers)));
+                return ControlFlow::Break(Stop::Answer(
+                    exchange.unavailable(preconditions.headers()),
+                ));
             }
         }
     }
@@ -160,10 +163,10 @@ async fn take_others<R>(
 async fn take_own<R>(
     exchange: &mut Exchange,
     store: &Arc<dyn ClaimStore>,
-    headers: &HeaderMap,
+    preconditions: &Preconditions<'_>,
 ) -> Step<Held, R> {
-    let mut condition = match exchange.if_match(headers) {
-        Condition::Unconditional => exchange.if_none_match(headers),
+    let mut condition = match exchange.if_match(preconditions) {
+        Condition::Unconditional => exchange.if_none_match(preconditions),
         if_match => if_match,
     };
     let (key, options) = (exchange.key.clone(), options(exchange));
@@ -178,14 +181,18 @@ async fn take_own<R>(
                 holder,
             }) => {
                 return ControlFlow::Break(Stop::Answer(exchange.busy(
-                    headers,
+                    preconditions.headers(),
                     retry_after,
                     holder,
                 )));
             }
-            Err(_) => return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers))),
+            Err(_) => {
+                return ControlFlow::Break(Stop::Answer(
+                    exchange.unavailable(preconditions.headers()),
+                ));
+            }
         };
-        if let Decision::Refuse(refusal) = exchange.decide(headers, &state) {
+        if let Decision::Refuse(refusal) = exchange.decide(preconditions, &state) {
             return ControlFlow::Break(Stop::Refuse(refusal, Some(state)));
         }
         // What the store tested is not all that decides: now it is to be granted in this state, or
@@ -193,7 +200,7 @@ async fn take_own<R>(
         condition = exactly(&state);
     }
     ControlFlow::Break(Stop::Answer(exchange.busy(
-        headers,
+        preconditions.headers(),
         Duration::ZERO,
         Intent::Write,
     )))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{Method, Uri};
 
 use super::layer::{Config, Mode};
 use super::patience::Patience;
@@ -41,19 +41,23 @@ pub(super) struct Exchange {
     pub(super) waited: Duration,
     /// What was current when the handler was called, if that is known, for the observer.
     pub(super) base: Option<Version>,
-    /// Where the resource is, as the client knows it.
-    pub(super) uri: Uri,
+    /// Where the resource of a write is, if its key does not say so.
+    pub(super) uri: Option<Uri>,
 }
 
 impl Exchange {
-    pub(super) fn new(
-        config: &Arc<Config>,
-        policy: Arc<Policy>,
-        key: ResourceKey,
-        access: Access,
-        parts: &Parts,
-    ) -> Self {
+    /// The exchange that this request begins; `None` if it is not this layer's business.
+    pub(super) fn of(config: &Arc<Config>, access: Access, parts: &Parts) -> Option<Self> {
+        if access == Access::Unconditional {
+            return None;
+        }
+        let policy = config.policy(parts)?;
+        let key = config.key(parts)?;
         let variant = policy.tags.variant_of(parts);
+        let uri = match key.path() {
+            None if access == Access::Write => Some(original_uri(parts).clone()),
+            _ => None,
+        };
         let mut exchange = Self {
             config: Arc::clone(config),
             policy,
@@ -66,10 +70,19 @@ impl Exchange {
             unprotected: false,
             waited: Duration::ZERO,
             base: None,
-            uri: original_uri(parts).clone(),
+            uri,
         };
-        exchange.unprotected = exchange.is_unprotected(&parts.headers);
-        exchange
+        if exchange.policy.if_match_of(&exchange.method) == IfMatch::Warn {
+            let preconditions = Preconditions::from_headers(&parts.headers);
+            exchange.unprotected = exchange.is_unprotected(&preconditions);
+        }
+        Some(exchange)
+    }
+
+    /// Where the resource is, as the client knows it.
+    pub(super) fn path(&self) -> Option<&str> {
+        let path = self.uri.as_ref().map(Uri::path);
+        path.or_else(|| self.key.path())
     }
 
     /// How long this request waits for the store.
@@ -108,44 +121,44 @@ impl Exchange {
     }
 
     /// Evaluates the conditions in `headers` against what the store says.
-    pub(super) fn decide(&self, headers: &HeaderMap, state: &State) -> Decision {
+    pub(super) fn decide(&self, preconditions: &Preconditions<'_>, state: &State) -> Decision {
         let tag = state.current().and_then(|current| self.tag(current));
-        let synonyms = self.synonyms(headers, state.current());
+        self.decide_tagged(preconditions, state, tag.as_ref())
+    }
+
+    /// The same, with the tag of that state.
+    pub(super) fn decide_tagged(
+        &self,
+        preconditions: &Preconditions<'_>,
+        state: &State,
+        tag: Option<&EntityTag>,
+    ) -> Decision {
+        let synonyms = self.synonyms(preconditions, state.current());
         let validators = Validators {
-            tag: tag.as_ref().map(EntityTag::borrow),
+            tag: tag.map(EntityTag::borrow),
             aliases: &synonyms.aliases,
             alternates: &synonyms.alternates,
             last_modified: state.current().and_then(last_modified),
         };
-        self.decide_selected(
-            headers,
-            match state {
-                State::Absent => Selected::Absent,
-                State::Present(_) => Selected::Present(validators),
-                State::Unseen(_) => Selected::Unseen(validators),
-            },
-        )
+        let selected = match state {
+            State::Absent => Selected::Absent,
+            State::Present(_) => Selected::Present(validators),
+            State::Unseen(_) => Selected::Unseen(validators),
+        };
+        self.decide_by(preconditions, selected, &self.rules())
     }
 
-    fn decide_selected(&self, headers: &HeaderMap, selected: Selected<'_>) -> Decision {
-        self.decide_by(headers, selected, &self.rules())
-    }
-
-    /// Evaluates the conditions in `headers` against a representation that is there.
+    /// Evaluates the conditions against a representation that is there.
     pub(super) fn decide_by(
         &self,
-        headers: &HeaderMap,
+        preconditions: &Preconditions<'_>,
         selected: Selected<'_>,
         rules: &Rules,
     ) -> Decision {
-        let preconditions = Preconditions::from_headers(headers);
-        if preconditions.is_empty() && self.access == Access::Read {
-            return Decision::Forward { range: true };
-        }
         let now = preconditions
             .if_range()
             .and_then(|_| HttpDate::from_system_time(SystemTime::now()));
-        decide(self.access, &preconditions, selected, rules, now)
+        decide(self.access, preconditions, selected, rules, now)
     }
 
     pub(super) fn rules(&self) -> Rules {
@@ -154,28 +167,24 @@ impl Exchange {
     }
 
     /// The refusal that needs no look at the resource, if there is one.
-    pub(super) fn refuse_unseen(&self, headers: &HeaderMap) -> Option<Refusal> {
+    pub(super) fn refuse_unseen(&self, preconditions: &Preconditions<'_>) -> Option<Refusal> {
         if self.policy.existence_first {
             return None;
         }
-        let preconditions = Preconditions::from_headers(headers);
-        refuse_unseen(self.access, &preconditions, &self.rules())
+        refuse_unseen(self.access, preconditions, &self.rules())
     }
 
-    fn is_unprotected(&self, headers: &HeaderMap) -> bool {
-        if self.policy.if_match_of(&self.method) != IfMatch::Warn {
-            return false;
-        }
+    fn is_unprotected(&self, preconditions: &Preconditions<'_>) -> bool {
         let mut rules = self.rules();
         rules.required = true;
-        refuse_unseen(self.access, &Preconditions::from_headers(headers), &rules).is_some()
+        refuse_unseen(self.access, preconditions, &rules).is_some()
     }
 
     /// `If-Match`, as a condition on versions, or what the route wants to be there. One that cannot
     /// be read names none.
-    pub(super) fn if_match(&self, headers: &HeaderMap) -> Condition {
+    pub(super) fn if_match(&self, preconditions: &Preconditions<'_>) -> Condition {
         let rules = self.rules();
-        let Some(field) = Preconditions::from_headers(headers).if_match() else {
+        let Some(field) = preconditions.if_match() else {
             return match rules.existence {
                 Some(true) => Condition::Exists,
                 _ => Condition::Unconditional,
@@ -201,11 +210,11 @@ impl Exchange {
 
     /// `If-None-Match`, as a condition on versions, or what the route wants not to be there. One
     /// that cannot be read excludes none; on a write it never gets this far.
-    pub(super) fn if_none_match(&self, headers: &HeaderMap) -> Condition {
+    pub(super) fn if_none_match(&self, preconditions: &Preconditions<'_>) -> Condition {
         if self.policy.sets_once() {
             return Condition::Absent;
         }
-        let Some(field) = Preconditions::from_headers(headers).if_none_match() else {
+        let Some(field) = preconditions.if_none_match() else {
             return Condition::Unconditional;
         };
         let tolerant = self.rules().tolerant;
@@ -266,7 +275,11 @@ impl Exchange {
     }
 
     /// The tags in a request that name `current` otherwise than its own tag does.
-    pub(super) fn synonyms(&self, headers: &HeaderMap, current: Option<&Current>) -> Synonyms {
+    pub(super) fn synonyms(
+        &self,
+        preconditions: &Preconditions<'_>,
+        current: Option<&Current>,
+    ) -> Synonyms {
         let mut synonyms = Synonyms::default();
         let version = current.filter(|current| !current.weak);
         let version = version.and_then(|current| current.version.as_ref());
@@ -285,7 +298,6 @@ impl Exchange {
             };
             kind.push(EntityTag::of_version(tag.opaque(), false));
         };
-        let preconditions = Preconditions::from_headers(headers);
         let fields = [preconditions.if_match(), preconditions.if_none_match()];
         for field in fields.into_iter().flatten() {
             self.scan(&field, |tag| {

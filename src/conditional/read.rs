@@ -1,6 +1,7 @@
 //! Reads: evaluated before the handler where a store knows the version, after it otherwise, and
 //! stamped only if the version is certain to be that of the bytes.
 
+use std::mem;
 use std::ops::ControlFlow;
 
 use http::header::{IF_RANGE, LAST_MODIFIED, RANGE};
@@ -27,8 +28,9 @@ pub(super) struct Reading {
     exchange: Exchange,
     /// What was current, and settled, before the handler ran.
     before: Option<State>,
-    /// What is needed of the request's header, which the handler has by now.
-    kept: HeaderMap,
+    /// What is needed of the request's header, which the handler has by now; nothing, where there
+    /// are no conditions.
+    kept: Option<Box<HeaderMap>>,
 }
 
 impl Reading {
@@ -46,26 +48,39 @@ impl Reading {
         parts: &mut Parts,
         before: Known,
     ) -> ControlFlow<Response<ResponseBody<B>>, Self> {
+        let preconditions = Preconditions::from_headers(&parts.headers);
+        let is_empty = preconditions.is_empty();
         let mut settled = None;
         let range = match before {
             None => !parts.headers.contains_key(IF_RANGE),
             Some(Err(error)) => {
                 exchange.store_failed(&exchange.key, StoreStep::Current, &error);
-                let conditions = Preconditions::from_headers(&parts.headers);
-                if conditions.if_match().is_some() || conditions.if_unmodified_since().is_some() {
+                if preconditions.if_match().is_some()
+                    || preconditions.if_unmodified_since().is_some()
+                {
                     return ControlFlow::Break(exchange.unavailable(&parts.headers));
                 }
                 !parts.headers.contains_key(IF_RANGE)
             }
+            Some(Ok(snapshot)) if is_empty => {
+                settled = snapshot.settled.then_some(snapshot.state);
+                settled.is_some()
+            }
             Some(Ok(snapshot)) => {
-                let decision = exchange.decide(&parts.headers, &snapshot.state);
-                match (decision, snapshot.state.current()) {
+                let current = snapshot.state.current();
+                let tag = current.and_then(|current| exchange.tag(current));
+                let decision =
+                    exchange.decide_tagged(&preconditions, &snapshot.state, tag.as_ref());
+                match (decision, current) {
                     (Decision::Refuse(refusal), _) => {
                         let state = snapshot.settled.then_some(&snapshot.state);
-                        return ControlFlow::Break(exchange.refuse(&parts.headers, refusal, state));
+                        return ControlFlow::Break(exchange.refuse(&preconditions, refusal, state));
                     }
                     (Decision::Reuse, Some(current)) if snapshot.settled => {
-                        return ControlFlow::Break(exchange.not_modified(current));
+                        let sent = tag.and_then(|tag| preconditions.as_sent(&tag));
+                        // The header of a request that nobody else will see has room for ours.
+                        let headers = mem::take(&mut parts.headers);
+                        return ControlFlow::Break(exchange.not_modified(headers, current, sent));
                     }
                     _ => {}
                 }
@@ -73,13 +88,14 @@ impl Reading {
                 settled.is_some() && decision == (Decision::Forward { range: true })
             }
         };
+        let kept = (!is_empty).then(|| Box::new(kept_fields(&parts.headers)));
         if !range {
             parts.headers.remove(RANGE);
         }
         ControlFlow::Continue(Self {
             exchange,
             before: settled,
-            kept: kept_fields(&parts.headers),
+            kept,
         })
     }
 
@@ -121,9 +137,10 @@ impl Reading {
         }
         self.exchange.add_read_headers(response.headers_mut());
         if response.status() == StatusCode::OK
-            && !Preconditions::from_headers(&self.kept).is_empty()
+            && let Some(kept) = &self.kept
         {
-            return self.evaluate_again(response, current.as_ref());
+            let preconditions = Preconditions::from_headers(kept);
+            return self.evaluate_again(response, current.as_ref(), &preconditions);
         }
         let version = current
             .as_ref()
@@ -150,16 +167,17 @@ impl Reading {
 
     /// The handler's answer shows validators that nobody knew before it ran.
     fn evaluate_again<B>(
-        self,
+        &self,
         response: Response<ResponseBody<B>>,
         current: Option<&Current>,
+        preconditions: &Preconditions<'_>,
     ) -> Response<ResponseBody<B>> {
         let tag = own_tag(response.headers());
         let last_modified = response
             .headers()
             .get(LAST_MODIFIED)
             .and_then(|value| HttpDate::parse(value.as_bytes()));
-        let synonyms = self.exchange.synonyms(&self.kept, current);
+        let synonyms = self.exchange.synonyms(preconditions, current);
         // Of the bytes that are here, and not of what the store believed before.
         let shown = tag
             .as_ref()
@@ -174,15 +192,17 @@ impl Reading {
         });
         let mut rules = self.exchange.rules();
         rules.tolerant &= response.extensions().get::<ByteTag>().is_none();
-        match self.exchange.decide_by(&self.kept, selected, &rules) {
+        match self.exchange.decide_by(preconditions, selected, &rules) {
             Decision::Reuse => {
                 let response = Exchange::strip_to_not_modified(response);
-                self.exchange.tell(&response, version, None);
+                let reason = response.body().reason();
+                self.exchange
+                    .tell_of(response.status(), reason, version, None);
                 response
             }
             Decision::Refuse(refusal) => {
                 let state = shown.clone().map(State::Present);
-                self.exchange.refuse(&self.kept, refusal, state.as_ref())
+                self.exchange.refuse(preconditions, refusal, state.as_ref())
             }
             Decision::Forward { .. } | Decision::Probe => {
                 self.exchange.tell(&response, version, None);

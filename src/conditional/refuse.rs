@@ -1,10 +1,11 @@
 //! Refusals: why the handler does not see a request, as an answer from which the client can go on.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
-use http::header::{CONTENT_LOCATION, ETAG, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_LOCATION, ETAG, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -56,12 +57,14 @@ impl Exchange {
             Stop::Refuse(refusal, state) => (refusal, state),
         };
         if !self.is_read_back(refusal, state.as_ref()) {
-            return Ok(self.refuse(&parts.headers, refusal, state.as_ref()));
+            let preconditions = Preconditions::from_headers(&parts.headers);
+            return Ok(self.refuse(&preconditions, refusal, state.as_ref()));
         }
         let (exchange, parts) = (self.clone(), parts.clone());
         Err(Box::pin(async move {
             let shown = exchange.read_back(&parts).await;
-            exchange.refuse_showing(&parts.headers, refusal, state.as_ref(), shown)
+            let preconditions = Preconditions::from_headers(&parts.headers);
+            exchange.refuse_showing(&preconditions, refusal, state.as_ref(), shown)
         }))
     }
 
@@ -87,34 +90,46 @@ impl Exchange {
     where
         B: Send + 'static,
     {
+        let preconditions = &Preconditions::from_headers(kept);
         let Some(current) = current else {
-            let refusal = self.late_refusal(kept, None);
+            let refusal = self.late_refusal(preconditions, None);
             return match parts {
                 Some(parts) => self.stop(parts, Stop::Refuse(refusal, None)),
-                None => Ok(self.refuse(kept, refusal, None)),
+                None => Ok(self.refuse(preconditions, refusal, None)),
             };
         };
         let (current, body) = current.into_parts();
-        let refusal = self.late_refusal(kept, Some(&current));
-        if !self.follows(kept, refusal, &current) {
-            return Ok(self.refuse(kept, refusal, None));
+        let refusal = self.late_refusal(preconditions, Some(&current));
+        if !self.follows(preconditions, refusal, &current) {
+            return Ok(self.refuse(preconditions, refusal, None));
         }
         let shown = match self.policy.current_resource {
             CurrentResource::Omit => None,
             CurrentResource::Read | CurrentResource::Reported => self.shown(current.clone(), body),
         };
-        Ok(self.refuse_showing(kept, refusal, Some(&State::Present(current)), shown))
+        Ok(self.refuse_showing(
+            preconditions,
+            refusal,
+            Some(&State::Present(current)),
+            shown,
+        ))
     }
 
     /// Is `refusal` the answer in view of `current` too? If not, that is not the whole story, and
     /// the answer would read "5 does not match 5".
-    fn follows(&self, headers: &HeaderMap, refusal: Refusal, current: &Current) -> bool {
-        if let Decision::Refuse(now) = self.decide(headers, &State::Present(current.clone())) {
+    fn follows(
+        &self,
+        preconditions: &Preconditions<'_>,
+        refusal: Refusal,
+        current: &Current,
+    ) -> bool {
+        if let Decision::Refuse(now) = self.decide(preconditions, &State::Present(current.clone()))
+        {
             return now == refusal;
         }
         match refusal {
             // The client named no version; it is the handler's own business what was in the way.
-            Refusal::IfMatch => Preconditions::from_headers(headers).if_match().is_none(),
+            Refusal::IfMatch => preconditions.if_match().is_none(),
             // Nobody says when this one was modified.
             Refusal::IfUnmodifiedSince => current.last_modified.is_none(),
             _ => false,
@@ -122,14 +137,17 @@ impl Exchange {
     }
 
     /// Which condition a handler must have found false.
-    fn late_refusal(&self, kept: &HeaderMap, current: Option<&Current>) -> Refusal {
+    fn late_refusal(
+        &self,
+        preconditions: &Preconditions<'_>,
+        current: Option<&Current>,
+    ) -> Refusal {
         if let Some(current) = current {
             let state = State::Present(current.clone());
-            if let Decision::Refuse(refusal) = self.decide(kept, &state) {
+            if let Decision::Refuse(refusal) = self.decide(preconditions, &state) {
                 return refusal;
             }
         }
-        let preconditions = Preconditions::from_headers(kept);
         let existence = self.rules().existence;
         if preconditions.if_match().is_some() {
             Refusal::IfMatch
@@ -155,6 +173,7 @@ impl Exchange {
 
     fn is_read_back(&self, refusal: Refusal, state: Option<&State>) -> bool {
         self.reads_back()
+            && !self.policy.renderer.is_bare()
             && !matches!(state, Some(State::Absent))
             && !matches!(
                 refusal,
@@ -165,22 +184,49 @@ impl Exchange {
     /// The answer to a request whose conditions say no.
     pub(super) fn refuse<B>(
         &self,
-        headers: &HeaderMap,
+        preconditions: &Preconditions<'_>,
         refusal: Refusal,
         state: Option<&State>,
     ) -> Response<ResponseBody<B>> {
-        self.refuse_showing(headers, refusal, state, None)
+        self.refuse_showing(preconditions, refusal, state, None)
+    }
+
+    /// The same without a document. `headers` may hold anything, which is gone afterwards.
+    pub(super) fn refuse_bare<B>(
+        &self,
+        mut headers: HeaderMap,
+        refusal: Refusal,
+        state: Option<&State>,
+    ) -> Response<ResponseBody<B>> {
+        let (reason, status) = self.reason(refusal);
+        let current = state.and_then(State::current);
+        headers.clear();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if compares(refusal)
+            && let Some(tag) = current.and_then(|current| self.tag(current))
+        {
+            headers.insert(ETAG, tag.to_header_value());
+        }
+        let mut response = Response::new(ResponseBody::instead(Bytes::new(), Some(reason)));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        let base = current.and_then(|current| current.version.as_ref());
+        self.tell_of(status, Some(reason), base, None);
+        response
     }
 
     fn refuse_showing<B>(
         &self,
-        headers: &HeaderMap,
+        preconditions: &Preconditions<'_>,
         refusal: Refusal,
         state: Option<&State>,
         shown: Option<Shown>,
     ) -> Response<ResponseBody<B>> {
+        if self.policy.renderer.is_bare() {
+            return self.refuse_bare(HeaderMap::new(), refusal, state);
+        }
         let shown = shown.filter(|shown| match shown {
-            Shown::Whole(current, _) => self.follows(headers, refusal, current),
+            Shown::Whole(current, _) => self.follows(preconditions, refusal, current),
             Shown::Elsewhere => true,
         });
         // What is shown is newer than what was decided on, and speaks for itself.
@@ -189,24 +235,23 @@ impl Exchange {
             _ => None,
         };
         let state = newer.as_ref().or(state);
-        let mut problem = self.problem(headers, refusal, state);
-        let mut elsewhere = None;
+        let mut problem = self.problem(preconditions, refusal, state);
+        let mut elsewhere: Option<HeaderValue> = None;
         match shown {
             Some(Shown::Whole(_, body)) => {
                 problem = problem.with_member("currentResource", body);
             }
             Some(Shown::Elsewhere) => {
-                elsewhere = HeaderValue::try_from(self.uri.path()).ok();
+                elsewhere = self.path().and_then(|path| path.try_into().ok());
             }
             None => {}
         }
         let current = state.and_then(State::current);
         let base = current.and_then(|current| current.version.as_ref());
-        // Whoever sent no version, or none that can be read, has nothing to compare with: a tag
-        // here would only invite a retry without a look at what is there.
-        let compared = !matches!(refusal, Refusal::Malformed { .. } | Refusal::Missing);
-        let mut response = self.answer(headers, problem, base);
-        if compared && let Some(tag) = current.and_then(|current| self.tag(current)) {
+        let mut response = self.answer(preconditions.headers(), problem, base);
+        if compares(refusal)
+            && let Some(tag) = current.and_then(|current| self.tag(current))
+        {
             response.headers_mut().insert(ETAG, tag.to_header_value());
         }
         if let Some(path) = elsewhere {
@@ -215,74 +260,94 @@ impl Exchange {
         response
     }
 
-    fn problem(&self, headers: &HeaderMap, refusal: Refusal, state: Option<&State>) -> Problem {
-        let preconditions = Preconditions::from_headers(headers);
+    /// Why a request is refused, and with which status.
+    fn reason(&self, refusal: Refusal) -> (Reason, StatusCode) {
         match refusal {
-            Refusal::AlreadySet | Refusal::NotSet => {
-                let (reason, detail) = match refusal {
-                    Refusal::NotSet => (Reason::NotSet, "There is nothing that is set."),
-                    _ => (
-                        Reason::AlreadySet,
-                        "It is set already, and is set only once.",
-                    ),
+            Refusal::AlreadySet => (Reason::AlreadySet, StatusCode::CONFLICT),
+            Refusal::IfMatch | Refusal::IfUnmodifiedSince => {
+                let status = match self.policy.conflict_status {
+                    ConflictStatus::Conflict => StatusCode::CONFLICT,
+                    ConflictStatus::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
                 };
-                let problem = Problem::of(reason, StatusCode::CONFLICT).with_detail(detail);
-                match self.policy.existence_type() {
-                    Some(type_name) => {
-                        let title = title_of(&type_name);
-                        problem.with_type(type_name, title)
-                    }
-                    None => problem,
-                }
+                (Reason::Stale, status)
             }
-            Refusal::IfMatch => {
-                // As the tag has it: where tags are opaque, versions are nobody's business.
-                let current = state.and_then(State::current).and_then(|it| self.tag(it));
-                let detail = match preconditions.if_match() {
-                    None => "The resource was changed by another request.".to_owned(),
-                    Some(field) => match field.scan(self.rules().limits, |_| false) {
-                        Ok(_) => stale_detail(&spelled(&field), state, current.as_ref()),
-                        Err(error) => format!("If-Match is false: it cannot be read: {error}."),
-                    },
+            Refusal::IfNoneMatch => (Reason::Exists, StatusCode::PRECONDITION_FAILED),
+            Refusal::Malformed { field, .. } => {
+                let reason = match field {
+                    ListField::IfMatch => Reason::MalformedIfMatch,
+                    ListField::IfNoneMatch => Reason::MalformedIfNoneMatch,
                 };
-                self.stale().with_detail(detail)
-            }
-            Refusal::NotFound => Problem::of(Reason::NotFound, StatusCode::NOT_FOUND)
-                .with_detail("If-Match names a version of a resource that does not exist."),
-            Refusal::IfUnmodifiedSince => self
-                .stale()
-                .with_detail("The resource was modified after the date in If-Unmodified-Since."),
-            Refusal::IfNoneMatch => Problem::of(Reason::Exists, StatusCode::PRECONDITION_FAILED)
-                .with_detail(
-                    "If-None-Match is false: it names the current representation of the resource.",
-                ),
-            Refusal::Malformed { field, error } => {
-                let (reason, name) = match field {
-                    ListField::IfMatch => (Reason::MalformedIfMatch, "If-Match"),
-                    ListField::IfNoneMatch => (Reason::MalformedIfNoneMatch, "If-None-Match"),
-                };
-                Problem::of(reason, StatusCode::BAD_REQUEST)
-                    .with_detail(format!("{name} cannot be read: {error}."))
+                (reason, StatusCode::BAD_REQUEST)
             }
             Refusal::Missing => {
                 let status = match self.policy.missing_status {
                     MissingStatus::BadRequest => StatusCode::BAD_REQUEST,
                     MissingStatus::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
                 };
-                Problem::of(Reason::Missing, status)
-                    .with_detail("Read the resource, and send the ETag of that answer as If-Match.")
+                (Reason::Missing, status)
             }
+            Refusal::NotFound => (Reason::NotFound, StatusCode::NOT_FOUND),
+            Refusal::NotSet => (Reason::NotSet, StatusCode::CONFLICT),
         }
     }
 
-    fn stale(&self) -> Problem {
-        Problem::of(
-            Reason::Stale,
-            match self.policy.conflict_status {
-                ConflictStatus::Conflict => StatusCode::CONFLICT,
-                ConflictStatus::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            },
-        )
+    fn problem(
+        &self,
+        preconditions: &Preconditions<'_>,
+        refusal: Refusal,
+        state: Option<&State>,
+    ) -> Problem {
+        let (reason, status) = self.reason(refusal);
+        let problem = Problem::of(reason, status);
+        let detail: Cow<'static, str> = match refusal {
+            Refusal::AlreadySet => "It is set already, and is set only once.".into(),
+            Refusal::IfMatch => {
+                // As the tag has it: where tags are opaque, versions are nobody's business.
+                let current = state.and_then(State::current).and_then(|it| self.tag(it));
+                match preconditions.if_match() {
+                    None => "The resource was changed by another request.".into(),
+                    Some(field) => match field.scan(self.rules().limits, |_| false) {
+                        Ok(_) => stale_detail(&spelled(&field), state, current.as_ref()).into(),
+                        Err(error) => {
+                            format!("If-Match is false: it cannot be read: {error}.").into()
+                        }
+                    },
+                }
+            }
+            Refusal::IfNoneMatch => {
+                "If-None-Match is false: it names the current representation of the resource."
+                    .into()
+            }
+            Refusal::IfUnmodifiedSince => {
+                "The resource was modified after the date in If-Unmodified-Since.".into()
+            }
+            Refusal::Malformed { field, error } => {
+                let name = match field {
+                    ListField::IfMatch => "If-Match",
+                    ListField::IfNoneMatch => "If-None-Match",
+                };
+                format!("{name} cannot be read: {error}.").into()
+            }
+            Refusal::Missing => {
+                "Read the resource, and send the ETag of that answer as If-Match.".into()
+            }
+            Refusal::NotFound => {
+                "If-Match names a version of a resource that does not exist.".into()
+            }
+            Refusal::NotSet => "There is nothing that is set.".into(),
+        };
+        let own_type = match refusal {
+            Refusal::AlreadySet | Refusal::NotSet => self.policy.existence_type(),
+            _ => None,
+        };
+        match own_type {
+            Some(type_name) => {
+                let title = title_of(&type_name);
+                problem.with_type(type_name, title)
+            }
+            None => problem,
+        }
+        .with_detail(detail)
     }
 
     /// The current resource through the reader, if it comes with a version that is certain.
@@ -335,6 +400,12 @@ impl Exchange {
         let body = serde_json::to_vec(&resource).ok()?;
         Some(Shown::Whole(current, body.into()))
     }
+}
+
+/// Whoever sent no version, or none that can be read, has nothing to compare with: a tag in the
+/// answer would only invite a retry without a look at what is there.
+const fn compares(refusal: Refusal) -> bool {
+    !matches!(refusal, Refusal::Malformed { .. } | Refusal::Missing)
 }
 
 /// `milestone-already-set` is «Milestone Already Set».

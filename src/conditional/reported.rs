@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::read::Known;
 use super::refuse::{Step, Stop};
 use super::respond::kept_fields;
-use crate::decision::{Decision, Refusal};
+use crate::decision::{Decision, Refusal, refuse_unreadable};
 use crate::observe::StoreStep;
 use crate::policy::CurrentResource;
 use crate::precondition::Preconditions;
@@ -38,23 +38,25 @@ impl Reporting {
     /// Refuses what can be refused, and tells the handler what to expect; it may be answered
     /// without the handler.
     pub(super) fn begin<B>(exchange: &Exchange, parts: &mut Parts, known: Known) -> Step<Self, B> {
-        let headers = &parts.headers;
+        let preconditions = Preconditions::from_headers(&parts.headers);
+        let preconditions = &preconditions;
         let mut base = None;
         match known {
             None => {
                 if let Some(refusal) = exchange
-                    .refuse_unseen(headers)
-                    .or_else(|| unreadable(exchange, parts))
+                    .refuse_unseen(preconditions)
+                    .or_else(|| refuse_unreadable(preconditions, &exchange.rules()))
                 {
                     return ControlFlow::Break(Stop::Refuse(refusal, None));
                 }
             }
             Some(Err(error)) => {
                 exchange.store_failed(&exchange.key, StoreStep::Current, &error);
-                return ControlFlow::Break(Stop::Answer(exchange.unavailable(headers)));
+                let answer = exchange.unavailable(&parts.headers);
+                return ControlFlow::Break(Stop::Answer(answer));
             }
             Some(Ok(snapshot)) => {
-                let refusal = match exchange.decide(headers, &snapshot.state) {
+                let refusal = match exchange.decide(preconditions, &snapshot.state) {
                     // What is missing is missing, whatever the conditions.
                     Decision::Refuse(Refusal::NotSet)
                         if exchange.leaves_to_handler(Refusal::NotSet) =>
@@ -62,7 +64,7 @@ impl Reporting {
                         None
                     }
                     Decision::Refuse(refusal) if exchange.leaves_to_handler(refusal) => {
-                        unreadable(exchange, parts)
+                        refuse_unreadable(preconditions, &exchange.rules())
                     }
                     Decision::Refuse(refusal) => Some(refusal),
                     Decision::Forward { .. } | Decision::Probe | Decision::Reuse => None,
@@ -75,18 +77,18 @@ impl Reporting {
                 base = current.and_then(|current| current.version);
             }
         }
-        let if_match = exchange.if_match(headers);
-        let unmodified_since = match Preconditions::from_headers(headers) {
-            conditions if conditions.if_match().is_some() => None,
-            conditions => conditions.if_unmodified_since(),
+        let if_match = exchange.if_match(preconditions);
+        let unmodified_since = match preconditions.if_match() {
+            Some(_) => None,
+            None => preconditions.if_unmodified_since(),
         };
         let expected = Expected {
             if_match,
-            if_none_match: exchange.if_none_match(headers),
+            if_none_match: exchange.if_none_match(preconditions),
             unmodified_since,
         };
         let reporting = Self {
-            kept: kept_fields(headers),
+            kept: kept_fields(&parts.headers),
             parts: exchange.reads_back().then(|| parts.clone()),
             exchange: Exchange {
                 base,
@@ -142,10 +144,4 @@ impl Exchange {
 
 fn ran(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
-}
-
-/// A condition that no handler can evaluate, because nobody can read it.
-fn unreadable(exchange: &Exchange, parts: &Parts) -> Option<Refusal> {
-    let rules = exchange.rules();
-    crate::decision::refuse_unreadable(&Preconditions::from_headers(&parts.headers), &rules)
 }

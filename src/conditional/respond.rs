@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, LAST_MODIFIED, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, Entry,
+    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TRANSFER_ENCODING,
 };
 use http::{Response, StatusCode};
 
@@ -25,13 +25,31 @@ impl Exchange {
     /// `304 Not Modified`, with what the 200 would have carried ([RFC 9110, section 15.4.5]).
     ///
     /// [RFC 9110, section 15.4.5]: https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
-    pub(super) fn not_modified<B>(&self, current: &Current) -> Response<ResponseBody<B>> {
+    ///
+    /// `headers` may hold anything, which is gone afterwards; `tag` is that of `current`, if it is
+    /// at hand.
+    pub(super) fn not_modified<B>(
+        &self,
+        mut headers: HeaderMap,
+        current: &Current,
+        tag: Option<HeaderValue>,
+    ) -> Response<ResponseBody<B>> {
+        headers.clear();
+        let tag = tag.or_else(|| Some(self.tag(current)?.to_header_value()));
+        if let Some(tag) = tag {
+            headers.insert(ETAG, tag);
+        }
+        add_date(&mut headers, current);
+        self.add_read_headers(&mut headers);
         let mut response = Response::new(ResponseBody::no_content());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        self.add_validators(response.headers_mut(), current);
-        self.add_read_headers(response.headers_mut());
-        response.extensions_mut().insert(Reason::NotModified);
-        self.tell(&response, current.version.as_ref(), None);
+        *response.headers_mut() = headers;
+        self.tell_of(
+            StatusCode::NOT_MODIFIED,
+            Some(Reason::NotModified),
+            current.version.as_ref(),
+            None,
+        );
         response
     }
 
@@ -116,8 +134,10 @@ impl Exchange {
         problem: Problem,
         base: Option<&Version>,
     ) -> Response<ResponseBody<B>> {
+        let reason = problem.reason();
         let response = self.policy.renderer.answer(request, problem);
-        self.tell(&response, base, None);
+        let response = response.map(|bytes| ResponseBody::instead(bytes, reason));
+        self.tell_of(response.status(), reason, base, None);
         response
     }
 
@@ -175,7 +195,6 @@ impl Exchange {
         ] {
             response.headers_mut().remove(name);
         }
-        response.extensions_mut().insert(Reason::NotModified);
         response
     }
 
@@ -211,16 +230,12 @@ impl Exchange {
 
     /// Adds the validators of `current`, but for those that are there.
     pub(super) fn add_validators(&self, headers: &mut HeaderMap, current: &Current) {
-        if !headers.contains_key(ETAG)
+        if let Entry::Vacant(place) = headers.entry(ETAG)
             && let Some(tag) = self.tag(current)
         {
-            headers.insert(ETAG, tag.to_header_value());
+            place.insert(tag.to_header_value());
         }
-        if let Some(date) = last_modified(current)
-            && !headers.contains_key(LAST_MODIFIED)
-        {
-            headers.insert(LAST_MODIFIED, date.to_header_value());
-        }
+        add_date(headers, current);
     }
 
     /// Adds the policy's fields where the handler has set none of that name.
@@ -241,6 +256,15 @@ impl Exchange {
         if self.unprotected {
             response.extensions_mut().insert(MissingIfMatch);
         }
+    }
+}
+
+/// Says when `current` was modified, if that is known and not there.
+fn add_date(headers: &mut HeaderMap, current: &Current) {
+    if let Some(date) = last_modified(current)
+        && let Entry::Vacant(place) = headers.entry(LAST_MODIFIED)
+    {
+        place.insert(date.to_header_value());
     }
 }
 

@@ -78,14 +78,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let access = Access::of(request.method());
         let (parts, body) = request.into_parts();
-        let route = match access {
-            Access::Unconditional => None,
-            Access::Read | Access::Write => self.config.policy(&parts),
-        };
-        let Some((policy, key)) = route.zip(self.config.key(&parts)) else {
+        let Some(exchange) = Exchange::of(&self.config, access, &parts) else {
             return ResponseFuture::forwarded(self.inner.call(forwarded(parts, body)));
         };
-        let exchange = Exchange::new(&self.config, policy, key, access, &parts);
         match (access, &exchange.config.mode) {
             (Access::Write, Mode::Claim(store)) => {
                 let store = Arc::clone(store);
@@ -164,7 +159,7 @@ impl<S> Conditional<S> {
             ControlFlow::Continue(reporting) => {
                 ResponseFuture::reported(self.inner.call(forwarded(parts, body)), reporting)
             }
-            ControlFlow::Break(stop) => stopped(&exchange, &parts, stop),
+            ControlFlow::Break(stop) => stopped(&exchange, &mut parts, stop),
         }
     }
 
@@ -183,7 +178,7 @@ impl<S> Conditional<S> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         R: Send + 'static,
     {
-        let write = Write {
+        let mut write = Write {
             exchange,
             store,
             parts,
@@ -191,7 +186,7 @@ impl<S> Conditional<S> {
             inner: self.take_ready(),
         };
         match write.refuse_at_once() {
-            Some(stop) => stopped(&write.exchange, &write.parts, stop),
+            Some(stop) => stopped(&write.exchange, &mut write.parts, stop),
             None => ResponseFuture::boxed(write.run()),
         }
     }
@@ -202,10 +197,21 @@ fn forwarded<B>(parts: Parts, body: B) -> Request<RequestBody<B>> {
 }
 
 /// The answer to a request that stops short.
-fn stopped<F, R, E>(exchange: &Exchange, parts: &Parts, stop: Stop<R>) -> ResponseFuture<F, R, E>
+fn stopped<F, R, E>(
+    exchange: &Exchange,
+    parts: &mut Parts,
+    stop: Stop<R>,
+) -> ResponseFuture<F, R, E>
 where
     R: Send + 'static,
 {
+    if let Stop::Refuse(refusal, state) = &stop
+        && exchange.policy.renderer.is_bare()
+    {
+        // The header of a request that nobody else will see has room for ours.
+        let headers = std::mem::take(&mut parts.headers);
+        return ResponseFuture::answered(exchange.refuse_bare(headers, *refusal, state.as_ref()));
+    }
     match exchange.stop(parts, stop) {
         Ok(answer) => ResponseFuture::answered(answer),
         Err(reading) => ResponseFuture::boxed(async move { Ok(reading.await) }),

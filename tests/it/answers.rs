@@ -227,3 +227,59 @@ fn assert_alike(early: &Seen, late: &Seen, conditions: &[(&str, &str)]) {
     assert_eq!(late.reason(), early.reason(), "{conditions:?}");
     assert_eq!(late.extensions.get::<Report>(), None, "{conditions:?}");
 }
+
+/// The handler does not run, what it would have written is not there, and the header holds no more
+/// than it has to: nothing of the request's own, whose map of fields is used again.
+#[tokio::test]
+async fn without_documents_the_status_and_the_header_say_it_all() {
+    let layer = layer(Policy::aip154().without_documents());
+    let none = &[][..];
+    for (method, headers, status, tag, reason) in [
+        (
+            "PUT",
+            &[("if-match", r#""5""#)][..],
+            409,
+            Some(r#""7""#),
+            Reason::Stale,
+        ),
+        ("PUT", none, 400, None, Reason::Missing),
+        (
+            "PUT",
+            &[("if-match", "5")],
+            400,
+            None,
+            Reason::MalformedIfMatch,
+        ),
+        (
+            "PUT",
+            &[("if-none-match", "*")],
+            412,
+            Some(r#""7""#),
+            Reason::Exists,
+        ),
+        (
+            "GET",
+            &[("if-match", r#""5""#)],
+            409,
+            Some(r#""7""#),
+            Reason::Stale,
+        ),
+    ] {
+        let site = site();
+        let mut all = vec![("x-request-id", "r-1"), ("accept", "*/*")];
+        all.extend(headers);
+        let seen = ask(&layer, &site, request(method, PATH, &all, "new")).await;
+        assert_eq!((seen.status, seen.etag()), (status, tag), "{reason:?}");
+        assert_eq!(seen.reason(), Some(reason));
+        assert!(seen.body.is_empty(), "{reason:?}");
+        assert!(seen.extensions.get::<Reason>().is_none(), "{reason:?}");
+        let mut names: Vec<_> = seen.headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        let expected = match tag {
+            Some(_) => &["cache-control", "etag"][..],
+            None => &["cache-control"],
+        };
+        assert_eq!(names, expected, "{reason:?}");
+        assert_eq!(site.calls().len(), 0, "the handler ran: {reason:?}");
+    }
+}

@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) extensions: Extensions,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
+    /// Why the layer answered in the handler's place, as the body says.
+    of_body: Option<Reason>,
 }
 
 impl Seen {
@@ -48,7 +50,7 @@ impl Seen {
     }
 
     pub(crate) fn reason(&self) -> Option<Reason> {
-        self.extensions.get().copied()
+        self.of_body.or(self.extensions.get().copied())
     }
 
     /// The `type` of the problem document; empty if it is none.
@@ -82,6 +84,7 @@ where
         extensions: parts.extensions,
         body: body.to_bytes(),
         trailers,
+        of_body: None,
     }
 }
 
@@ -92,5 +95,13 @@ pub(crate) async fn ask(
     request: Request<Full<Bytes>>,
 ) -> Seen {
     let response = layer.layer(site.service()).oneshot(request).await;
-    see(response.unwrap()).await
+    let response = response.unwrap();
+    let of_body = response.body().reason();
+    if !response.body().is_end_stream() && of_body != Some(Reason::NotModified) {
+        // Whatever has a document says so in both places.
+        assert_eq!(response.extensions().get().copied(), of_body);
+    }
+    let mut seen = see(response).await;
+    seen.of_body = of_body;
+    seen
 }
