@@ -17,7 +17,7 @@
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
@@ -29,7 +29,7 @@ use siphasher::sip128::SipHasher13;
 #[derive(Clone)]
 pub struct ResourceKey {
     name: Repr,
-    digest: OnceLock<[u64; 2]>,
+    digest: [u64; 2],
 }
 
 #[derive(Clone)]
@@ -45,11 +45,9 @@ impl ResourceKey {
         Self::of(Repr::Text(text.into()))
     }
 
-    const fn of(name: Repr) -> Self {
-        Self {
-            name,
-            digest: OnceLock::new(),
-        }
+    fn of(name: Repr) -> Self {
+        let digest = digest(name.as_str());
+        Self { name, digest }
     }
 
     /// The path of the request, before any nested axum router cut it (feature `axum`), in
@@ -100,10 +98,7 @@ impl ResourceKey {
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.name {
-            Repr::Path(path) => path.path(),
-            Repr::Text(text) => text,
-        }
+        self.name.as_str()
     }
 
     /// Stands for the key in tables of this process: 128 bits of SipHash-1-3 under a secret that
@@ -118,19 +113,9 @@ impl ResourceKey {
     /// assert_eq!(key.digest(), ResourceKey::new("/orders/5").digest());
     /// assert_ne!(key.digest(), ResourceKey::new("/orders/6").digest());
     /// ```
-    pub fn digest(&self) -> [u64; 2] {
-        static HASHER: LazyLock<SipHasher13> = LazyLock::new(|| {
-            // Seeded by the operating system.
-            let random = RandomState::new();
-            SipHasher13::new_with_keys(
-                random.hash_one("digest, first half of the secret"),
-                random.hash_one("digest, second half of the secret"),
-            )
-        });
-        *self.digest.get_or_init(|| {
-            let hash = HASHER.hash(self.as_str().as_bytes());
-            [hash.h1, hash.h2]
-        })
+    #[must_use]
+    pub const fn digest(&self) -> [u64; 2] {
+        self.digest
     }
 
     /// The path of the URI that it was made of, if it is that path as it stands.
@@ -140,6 +125,28 @@ impl ResourceKey {
             Repr::Text(_) => None,
         }
     }
+}
+
+impl Repr {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Path(path) => path.path(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+fn digest(name: &str) -> [u64; 2] {
+    static HASHER: LazyLock<SipHasher13> = LazyLock::new(|| {
+        // Seeded by the operating system.
+        let random = RandomState::new();
+        SipHasher13::new_with_keys(
+            random.hash_one("digest, first half of the secret"),
+            random.hash_one("digest, second half of the secret"),
+        )
+    });
+    let hash = HASHER.hash(name.as_bytes());
+    [hash.h1, hash.h2]
 }
 
 #[cfg(feature = "axum")]
