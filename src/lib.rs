@@ -77,6 +77,8 @@
 //! - `redis`, `redis-cluster`: versions, claims and idempotency keys in Redis 7 or later.
 //! - `opaque-tags`: entity-tags that show nothing of the version (`tags::Opaque`).
 //! - `digest`: SHA-256 of answers and of canonical JSON, and tags made of bytes (`digest`).
+//! - `client`: the other side of the wire: a client that remembers tags and copies, merges
+//!   conflicts and tries again (`client`).
 //! - `tracing`, `metrics`: observers that log and count what became of each request; the guide
 //!   [`operations`](guide::operations) has their names.
 //! - `testing`: the contracts of stores, as suites that any store can run.
@@ -87,6 +89,9 @@
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
+#[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+pub mod client;
 mod conditional;
 pub mod decision;
 #[cfg(feature = "digest")]

@@ -6,6 +6,7 @@ mod body_end;
 mod browser;
 mod cancellation;
 mod claim_servers;
+mod client;
 mod conflict_document;
 mod cors;
 mod digest;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// An example that is serving; killed when it is dropped.
@@ -59,6 +59,12 @@ impl Drop for Example {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs an example that ends by itself.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(binary(name)).args(arguments).output();
+    output.expect("the example starts")
 }
 
 /// The example's binary, built if it is missing or old; once, for a test may start it often.
