@@ -34,6 +34,8 @@
 //!   after the other. Say what the resources are, and only they are guarded, each alone.
 //! - **The upstream ends with its answer.** After `UPSTREAM_LIMIT_MS` the client gets its 504, and
 //!   the resource stays closed to writers for twice that time, because the write may still happen.
+//! - **A 304 tells no more than the tag.** The upstream is not asked, so what else its 200 would say
+//!   (`Cache-Control`, `Vary`) is as the client has kept it.
 //! - **Whoever may ask, may know.** A 304, 412 or 428 is answered without the upstream: put the
 //!   gateway behind what authenticates.
 //!

@@ -154,4 +154,13 @@ mod tests {
             assert_eq!(key(None, path).as_deref(), expected, "{path}");
         }
     }
+
+    #[test]
+    fn a_pattern_is_a_path() {
+        let limit = Duration::from_secs(1);
+        for patterns in ["notes", "", "/notes,", "http://a/notes"] {
+            let resources = Resources::new(Some(patterns), IfMatch::Required, limit);
+            assert!(resources.is_err(), "{patterns}");
+        }
+    }
 }

@@ -183,3 +183,25 @@ pub(crate) fn without_conditions(headers: &mut HeaderMap) {
     // One version, one tag, one sequence of bytes.
     headers.remove(ACCEPT_ENCODING);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_a_host_that_speaks_http() {
+        for (url, is_one) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://old.internal/", true),
+            ("https://old.internal", false),
+            ("http://old.internal/base", false),
+            ("http://old.internal/?a=b", false),
+            ("old.internal:8080", false),
+            ("/", false),
+            ("", false),
+        ] {
+            let upstream = Upstream::new(url, Duration::from_secs(1));
+            assert_eq!(upstream.is_ok(), is_one, "{url}");
+        }
+    }
+}

@@ -45,8 +45,8 @@ fn whoever_comes_second_merges_by_keyboard_and_both_edits_are_there_in_the_end()
     browser.switch_to(&second);
     browser.open(&page);
     wait_for_version(&browser, "Bob", 1);
+    write(&browser, "Bob-item", "stool");
     write(&browser, "Bob-pieces", "8");
-    write(&browser, "Bob-contact", "Bob");
 
     browser.switch_to(&first);
     write(&browser, "Alice-pieces", "6");
@@ -63,8 +63,8 @@ fn whoever_comes_second_merges_by_keyboard_and_both_edits_are_there_in_the_end()
         "return [...document.querySelectorAll('#merge fieldset')].map(set => \
          [...set.querySelectorAll('.value')].map(value => value.textContent).join('|')).join(' ')",
     );
-    assert_eq!(rows, "4|6|8 reception|reception|Bob none|armrests|none");
-    // The focus is where a decision is needed; nobody has taken it yet.
+    assert_eq!(rows, "chair|chair|stool 4|6|8 none|armrests|none");
+    // The focus is where a decision is needed, not where the dialog begins; nobody has taken it yet.
     let focus = "return document.activeElement.getAttribute('aria-label')";
     assert_eq!(browser.text(focus), "Theirs: 6");
     let open = "return document.querySelectorAll('#merge fieldset.conflict input:checked').length";
@@ -82,10 +82,10 @@ fn whoever_comes_second_merges_by_keyboard_and_both_edits_are_there_in_the_end()
 
     let stored = send(&server.url, "GET", &path, &[], b"").expect(200).json();
     for (member, value) in [
+        ("item", json!("stool")),
         ("pieces", json!(8)),
-        ("contact", json!("Bob")),
+        ("contact", json!("reception")),
         ("note", json!("armrests")),
-        ("item", json!("chair")),
         ("version", json!(3)),
     ] {
         assert_eq!(stored[member], value, "{member} of {stored}");
@@ -191,4 +191,37 @@ fn the_browsers_own_cache_asks_with_the_tag_and_is_told_304() {
     send(&server.url, "PATCH", &path, &patch, br#"{"item": "bench"}"#).expect(200);
     assert_eq!(browser.text(&read), "200 \"2\"", "an old copy");
     assert_eq!(reads(200).len(), 2);
+}
+
+#[test]
+fn a_merge_that_is_overtaken_is_merged_again() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Example::start("editor", &[]);
+    let path = order(&browser, &server.url);
+    let patch = |tag: &str, change: &[u8]| {
+        let fields = [("if-match", tag), ("content-type", "application/json")];
+        send(&server.url, "PATCH", &path, &fields, change).expect(200);
+    };
+    patch("\"1\"", br#"{"contact": "Carol"}"#);
+    write(&browser, "Alice-item", "stool");
+    browser.press([ENTER]);
+    let asks = |version: u64| {
+        browser.until(&format!(
+            "return document.querySelector('#merge').open && \
+             document.querySelector('#merge-text').textContent.includes('version {version} was saved')"
+        ));
+    };
+    asks(2);
+    // While she looks at it, somebody saves once more.
+    patch("\"2\"", br#"{"note": "blue"}"#);
+    browser.press([ENTER]);
+    asks(3);
+    browser.press([ENTER]);
+    wait_for_version(&browser, "Alice", 4);
+    let stored = send(&server.url, "GET", &path, &[], b"").expect(200).json();
+    for (member, value) in [("item", "stool"), ("contact", "Carol"), ("note", "blue")] {
+        assert_eq!(stored[member], value, "{member} of {stored}");
+    }
 }

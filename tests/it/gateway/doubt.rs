@@ -164,7 +164,7 @@ fn tag_if_any(gateway: &Example, path: &str) -> Option<String> {
 }
 
 #[test]
-fn it_stops_when_it_is_told_to_and_starts_only_with_what_it_understands() {
+fn it_stops_when_it_is_told_to_and_starts_without_its_upstream() {
     let upstream = Upstream::start();
     let mut gateway = upstream.gateway(&[]);
     gateway.terminate();

@@ -113,3 +113,22 @@ fn what_is_no_resource_passes_through_with_its_own_tags_and_conditions() {
     ask(&gateway, "PUT /other", &[], "unguarded").expect(201);
     assert_ne!(ask(&gateway, "GET /notes/1", &[], "").etag(), "\"its-own\"");
 }
+
+#[test]
+fn a_range_is_asked_of_the_upstream_only_if_its_condition_holds() {
+    let upstream = Upstream::start();
+    upstream.put("/notes/1", "first");
+    let gateway = upstream.gateway(&[]);
+    let current = ask(&gateway, "GET /notes/1", &[], "").etag();
+    for (condition, range) in [(&*current, Some("bytes=0-1")), ("\"old\"", None)] {
+        upstream.seen();
+        let fields = [("range", "bytes=0-1"), ("if-range", condition)];
+        ask(&gateway, "GET /notes/1", &fields, "").expect(200);
+        let seen = upstream.seen().remove(0);
+        let sent = seen.headers.get("range");
+        let sent = sent.map(|value| value.to_str().expect("text"));
+        assert_eq!(sent, range, "{condition}");
+        // It is about a tag of which the upstream knows nothing.
+        assert!(!seen.headers.contains_key("if-range"), "{condition}");
+    }
+}

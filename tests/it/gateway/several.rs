@@ -3,16 +3,22 @@
 use std::thread;
 
 use super::upstream::{Upstream, ask, tag};
-use crate::support::folder::Folder;
+use crate::support::service::Service;
 
 #[test]
 fn two_gateways_on_one_database_are_one_service() {
-    let folder = Folder::new();
-    let url = format!("sqlite://{}", folder.path().join("versions.db").display());
     let upstream = Upstream::start();
-    upstream.put("/notes/1", "first");
-    let database = [("DATABASE_URL", &*url)];
-    let mut gateways = [upstream.gateway(&database), upstream.gateway(&database)];
+    let environment = [("UPSTREAM", &*upstream.url)];
+    let sqlite = Service::on_sqlite("gateway", 2, &environment);
+    let postgres = Service::on_postgres("gateway", 2, &environment);
+    for service in [Some(sqlite), postgres].into_iter().flatten() {
+        upstream.put("/notes/1", "first");
+        one_service(&upstream, service);
+    }
+}
+
+fn one_service(upstream: &Upstream, mut service: Service) {
+    let gateways = &service.processes;
     for _ in 0..3 {
         let read = tag(&gateways[0], "/notes/1");
         assert_eq!(tag(&gateways[1], "/notes/1"), read);
@@ -37,10 +43,10 @@ fn two_gateways_on_one_database_are_one_service() {
     }
     // And it stays one when it is killed and started again.
     let read = tag(&gateways[0], "/notes/1");
-    for gateway in &mut gateways {
+    for gateway in &mut service.processes {
         gateway.kill();
     }
-    let again = upstream.gateway(&database);
+    let again = upstream.gateway(&[("DATABASE_URL", &service.database_url)]);
     assert_eq!(tag(&again, "/notes/1"), read);
     ask(&again, "GET /notes/1", &[("if-none-match", &read)], "").expect(304);
 }
