@@ -18,7 +18,7 @@ use crate::problem::{Problem, Reason};
 use crate::render::Renderer;
 use crate::report::Report;
 use crate::store::StoreError;
-use crate::store::sql::{Engine, store_error};
+use crate::store::sql::{Engine, Text, store_error};
 
 /// The service that [`TransactionLayer`](super::TransactionLayer) makes; see there for an example.
 pub struct Transactional<S, DB: Engine> {
@@ -135,7 +135,9 @@ async fn end<DB: Engine>(
 async fn commit<DB: Engine>(mut transaction: Transaction<'static, DB>) -> Result<(), Problem> {
     // PostgreSQL answers COMMIT with success after a statement has failed, and rolls back.
     if let Some(probe) = DB::IS_ALIVE
-        && DB::numbers(&mut transaction, probe, None).await.is_err()
+        && DB::numbers(&mut transaction, Text::once(probe), None)
+            .await
+            .is_err()
     {
         drop(transaction.rollback().await);
         return Err(unavailable());

@@ -17,7 +17,7 @@ use tower_conditional::{ClaimStore, ConditionalLayer, RequestBody, ResourceKey};
 
 use crate::redis::server::Server as Redis;
 use crate::sql::postgres::name;
-use crate::support::postgres::shared;
+use crate::support::postgres::{count_statements, shared};
 use crate::support::{Seen, request, see};
 
 type Asked = Request<Full<Bytes>>;
@@ -43,12 +43,9 @@ impl Postgres {
             .max_connections(1)
             .connect_lazy_with(server.options());
         let name = name();
-        for statement in [
-            "CREATE EXTENSION IF NOT EXISTS pg_stat_statements",
-            &*format!("CREATE DATABASE {name}"),
-        ] {
-            admin.execute(statement).await.expect("a superuser may");
-        }
+        count_statements(&admin).await;
+        let create = format!("CREATE DATABASE {name}");
+        admin.execute(&*create).await.expect("a superuser may");
         // One connection, so that each statement is prepared once and for all.
         let options = server.options().database(&name);
         let pool = PgPoolOptions::new()

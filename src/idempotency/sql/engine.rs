@@ -2,7 +2,7 @@
 
 use futures_core::future::BoxFuture;
 
-use crate::store::sql::{Dialect, TableName, statement};
+use crate::store::sql::{Dialect, TableName, Text, statement};
 
 /// What the table of keys needs of a database.
 pub trait Records: Dialect {
@@ -12,21 +12,21 @@ pub trait Records: Dialect {
     /// Runs one statement to its end, commit included, and gives all its rows.
     fn begin<'a>(
         connection: &'a mut Self::Connection,
-        text: &'a str,
+        text: Text<'a>,
         begin: &'a Begin<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>>;
 
     /// The same, of a statement that only reads.
     fn look<'a>(
         connection: &'a mut Self::Connection,
-        text: &'a str,
+        text: Text<'a>,
         begin: &'a Begin<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>>;
 
     /// Runs one statement that gives a number if it is so.
     fn settle<'a>(
         connection: &'a mut Self::Connection,
-        text: &'a str,
+        text: Text<'a>,
         settle: &'a Settle<'a>,
     ) -> BoxFuture<'a, Result<Option<i64>, sqlx::Error>>;
 }

@@ -69,7 +69,7 @@ const PORTION: i64 = 1000;
 /// [`PostgresIdempotencyStore`]: super::PostgresIdempotencyStore
 /// [`SqliteIdempotencyStore`]: super::SqliteIdempotencyStore
 pub struct SqlIdempotencyStore<DB: Engine> {
-    link: Link<DB>,
+    pub(super) link: Link<DB>,
     schema: Arc<Schema>,
     texts: Arc<Texts>,
 }
@@ -181,7 +181,7 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
     ) -> Result<(), StoreError> {
         let attempt = ticket.attempt();
         let settle = settlement(attempt, Some(answer))?;
-        let completed = DB::settle(connection, &self.texts.complete, &settle).await;
+        let completed = DB::settle(connection, self.link.text(&self.texts.complete), &settle).await;
         match completed.map_err(store_error::<DB>)? {
             Some(_) => Ok(()),
             None => Err(StoreError::not_applied(
@@ -257,15 +257,21 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
     /// One statement, and its row, if it has one.
     async fn ask(&self, begin: &Begin<'_>) -> Result<Option<Row>, Failure> {
         let mut connection = self.link.connection().await?;
-        let begun = DB::begin(&mut connection, &self.texts.begin, begin);
+        let begun = async {
+            self.link.begin(&mut connection).await?;
+            let begun =
+                DB::begin(&mut connection, self.link.text(&self.texts.begin), begin).await?;
+            self.link.commit(&mut connection).await?;
+            Ok(begun)
+        };
         let begun = self.link.bounded(begun).await;
-        let mut rows = Link::checked(&mut connection, begun)?;
+        let mut rows = self.link.checked(&mut connection, begun)?;
         if let (true, Some(look)) = (rows.is_empty(), &self.texts.look) {
             drop(connection);
             connection = self.link.connection().await?;
-            let looked = DB::look(&mut connection, look, begin);
+            let looked = DB::look(&mut connection, self.link.text(look), begin);
             let looked = self.link.bounded(looked).await;
-            rows = Link::checked(&mut connection, looked)?;
+            rows = self.link.checked(&mut connection, looked)?;
         }
         let row = rows.pop().map(Row::try_from).transpose();
         row.map_err(|error| Failure::Unknown(error.into()))
@@ -280,9 +286,14 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
         let settle = settlement(attempt, answer)?;
         let step = || async {
             let mut connection = self.link.connection().await?;
-            let settled = DB::settle(&mut connection, text, &settle);
+            let settled = async {
+                self.link.begin(&mut connection).await?;
+                let settled = DB::settle(&mut connection, self.link.text(text), &settle).await?;
+                self.link.commit(&mut connection).await?;
+                Ok(settled)
+            };
             let settled = self.link.bounded(settled).await;
-            Link::checked(&mut connection, settled)
+            self.link.checked(&mut connection, settled)
         };
         let lost = match persist(step).await {
             Ok(Some(_)) => return Ok(Settlement::Done),

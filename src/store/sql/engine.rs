@@ -6,6 +6,7 @@ use sqlx::{Database, Execute};
 use super::TableName;
 use super::ask::{Ask, Record};
 use super::error::Meaning;
+use super::link::Text;
 use crate::idempotency::sql::Records;
 
 /// A database that a [`SqlStore`](super::SqlStore) or a
@@ -44,7 +45,7 @@ pub trait Dialect: Database {
     /// Runs one statement that gives numbers.
     fn numbers<'a>(
         connection: &'a mut Self::Connection,
-        text: &'a str,
+        text: Text<'a>,
         parameter: Option<i64>,
     ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>>;
 
@@ -69,7 +70,7 @@ pub trait Statements: Dialect {
     /// Runs one statement to its end, commit included, and gives all its rows.
     fn ask<'a>(
         connection: &'a mut Self::Connection,
-        text: &'a str,
+        text: Text<'a>,
         ask: &'a Ask<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>>;
 }

@@ -16,10 +16,27 @@ use super::error::Failure;
 /// Longer than SQLite's usual busy timeout, shorter than clients wait.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
 
+/// The text of a statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    pub(crate) text: &'a str,
+    /// Is it kept, prepared, for the next time?
+    pub(crate) keeps: bool,
+}
+
+impl<'a> Text<'a> {
+    /// A statement that is not kept.
+    pub(crate) const fn once(text: &'a str) -> Self {
+        Self { text, keeps: false }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Link<DB: Dialect> {
     /// On how long one statement takes, and on how long a connection lets us wait.
     pub(crate) limit: Duration,
+    /// Is each statement sent in a transaction of its own?
+    pub(crate) in_transactions: bool,
     pool: Pool<DB>,
     trips: Arc<AtomicU64>,
 }
@@ -28,6 +45,7 @@ impl<DB: Dialect> Link<DB> {
     pub(crate) fn new(pool: Pool<DB>) -> Self {
         Self {
             limit: STATEMENT_LIMIT,
+            in_transactions: false,
             pool,
             trips: Arc::default(),
         }
@@ -44,9 +62,15 @@ impl<DB: Dialect> Link<DB> {
         parameter: Option<i64>,
     ) -> Result<Vec<i64>, Failure> {
         let mut connection = self.connection().await?;
-        let numbers = DB::numbers(&mut connection, text, parameter);
+        let numbers = async {
+            self.begin(&mut connection).await?;
+            let text = self.text(text);
+            let numbers = DB::numbers(&mut connection, text, parameter).await?;
+            self.commit(&mut connection).await?;
+            Ok(numbers)
+        };
         let numbers = self.bounded(numbers).await;
-        Self::checked(&mut connection, numbers)
+        self.checked(&mut connection, numbers)
     }
 
     /// Several statements, with a transaction of their own.
@@ -60,7 +84,7 @@ impl<DB: Dialect> Link<DB> {
             // The transaction may still be open.
             connection.close_on_drop();
         }
-        Self::checked(&mut connection, done)
+        self.checked(&mut connection, done)
     }
 
     /// To send one statement over.
@@ -70,6 +94,31 @@ impl<DB: Dialect> Link<DB> {
         let connection = connection.map_err(Failure::NotApplied)?;
         self.trips.fetch_add(1, Ordering::Relaxed);
         Ok(connection)
+    }
+
+    /// A statement as it is sent: prepared under a name that lasts as long as the connection, unless
+    /// nobody knows how long that is.
+    pub(crate) const fn text<'a>(&self, text: &'a str) -> Text<'a> {
+        Text {
+            text,
+            keeps: !self.in_transactions,
+        }
+    }
+
+    /// Before a statement, if it is to be in a transaction.
+    pub(crate) async fn begin(&self, connection: &mut DB::Connection) -> Result<(), sqlx::Error> {
+        if self.in_transactions {
+            DB::script(connection, "BEGIN").await?;
+        }
+        Ok(())
+    }
+
+    /// After it.
+    pub(crate) async fn commit(&self, connection: &mut DB::Connection) -> Result<(), sqlx::Error> {
+        if self.in_transactions {
+            DB::script(connection, "COMMIT").await?;
+        }
+        Ok(())
     }
 
     /// The answer to a statement that was sent, if it comes in time.
@@ -85,10 +134,17 @@ impl<DB: Dialect> Link<DB> {
 
     /// A connection on which something went wrong half way must not serve anybody else.
     pub(crate) fn checked<T>(
+        &self,
         connection: &mut PoolConnection<DB>,
         answer: Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if let Err(Failure::Unknown(_)) = &answer {
+        let half_way = match &answer {
+            Ok(_) => false,
+            Err(Failure::Unknown(_)) => true,
+            // Its transaction is open.
+            Err(_) => self.in_transactions,
+        };
+        if half_way {
             connection.close_on_drop();
         }
         answer
@@ -99,6 +155,7 @@ impl<DB: Dialect> Clone for Link<DB> {
     fn clone(&self) -> Self {
         Self {
             limit: self.limit,
+            in_transactions: self.in_transactions,
             pool: self.pool.clone(),
             trips: Arc::clone(&self.trips),
         }

@@ -5,7 +5,8 @@
 //! They keep a table of their own, which a migration makes that a database administrator can read
 //! (see [`SqlStore::migration`]). Each operation is one statement, committed by itself: no session
 //! state, no advisory lock outlives it, so that a pooler in transaction mode may stand between. All
-//! processes on one database share its claims, and leases end by the clock of the database.
+//! processes on one database share its claims, and leases end by the clock of the database. (A pooler
+//! that tears even one statement apart needs `PostgresStore::behind_pooler`.)
 //!
 //! | operation | statements, as counted by [`SqlStore::round_trips`] |
 //! |---|---|
@@ -54,6 +55,10 @@ mod engine;
     reason = "`Engine` is sealed by what others cannot name"
 )]
 mod error;
+#[expect(
+    unnameable_types,
+    reason = "`Engine` is sealed by what others cannot name"
+)]
 mod link;
 mod pause;
 #[cfg(feature = "sqlx-postgres")]
@@ -70,7 +75,7 @@ pub use self::engine::Engine;
 pub(crate) use self::engine::{Dialect, statement};
 pub use self::error::OpenError;
 pub(crate) use self::error::{Failure, store_error};
-pub(crate) use self::link::{Link, storable};
+pub(crate) use self::link::{Link, Text, storable};
 pub(crate) use self::pause::persist;
 #[cfg(feature = "sqlx-postgres")]
 pub use self::postgres::PostgresStore;

@@ -64,7 +64,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
 /// ```
 pub struct SqlStore<DB: Engine> {
-    link: Link<DB>,
+    pub(super) link: Link<DB>,
     schema: Arc<Schema>,
     texts: Arc<Texts>,
 }
@@ -184,9 +184,14 @@ impl<DB: Engine> SqlStore<DB> {
         };
         storable(&[key])?;
         let mut connection = self.link.connection().await?;
-        let rows = DB::ask(&mut connection, text, &ask);
+        let rows = async {
+            self.link.begin(&mut connection).await?;
+            let rows = DB::ask(&mut connection, self.link.text(text), &ask).await?;
+            self.link.commit(&mut connection).await?;
+            Ok(rows)
+        };
         let rows = self.link.bounded(rows).await;
-        let mut rows = Link::checked(&mut connection, rows)?;
+        let mut rows = self.link.checked(&mut connection, rows)?;
         let row = rows.pop().map(Row::try_from).transpose();
         row.map_err(|error| Failure::Unknown(error.into()))
     }

@@ -6,7 +6,8 @@ use tower_conditional::store::sql::{PostgresStore, TableName};
 
 use super::worker;
 use crate::support::folder::Folder;
-use crate::support::postgres::shared;
+use crate::support::pgbouncer::Pooler;
+use crate::support::postgres::{count_statements, shared};
 
 pub(super) mod failures;
 mod migration;
@@ -14,6 +15,7 @@ mod pruned;
 
 struct Fixture {
     store: PostgresStore,
+    _pooler: Option<Pooler>,
 }
 
 pub(super) fn pool(options: PgConnectOptions) -> PgPool {
@@ -38,6 +40,7 @@ async fn opened(pool: PgPool) -> Option<Fixture> {
     let store = PostgresStore::open_table(pool, &table()).await;
     Some(Fixture {
         store: store.expect("a new table can be made"),
+        _pooler: None,
     })
 }
 
@@ -90,6 +93,23 @@ mod without_session_state {
     crate::sql::promises::keeps_its_promises!(fixture);
 }
 
+/// Not even the two halves of one statement need reach the same connection of the server, unless they
+/// are in one transaction.
+mod behind_a_pooler_in_transaction_mode {
+    use super::*;
+
+    async fn fixture() -> Option<Fixture> {
+        let pooler = Pooler::start(shared()?)?;
+        let store = PostgresStore::open_table(pool(pooler.options()), &table()).await;
+        Some(Fixture {
+            store: store.expect("a new table can be made").behind_pooler(),
+            _pooler: Some(pooler),
+        })
+    }
+
+    crate::sql::promises::keeps_its_promises!(fixture);
+}
+
 /// By the server's own statistics, over a connection that has met each statement before.
 #[tokio::test]
 async fn the_server_counts_two_statements_for_a_write_and_one_for_a_read() {
@@ -106,11 +126,7 @@ async fn the_server_counts_two_statements_for_a_write_and_one_for_a_read() {
         .await
         .expect("it opens");
     let admin = self::pool(server.options());
-    let extension = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements";
-    sqlx::query(extension)
-        .execute(&admin)
-        .await
-        .expect("the extension is there");
+    count_statements(&admin).await;
     let calls = async || -> i64 {
         let sum =
             "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE $1";
@@ -132,6 +148,42 @@ async fn the_server_counts_two_statements_for_a_write_and_one_for_a_read() {
         // Refused: the state comes with the refusal.
         let _ = try_claim(&store, &order, &condition, AT_ONCE).await;
         assert_eq!(calls().await - counted, 4);
+    }
+}
+
+/// To plan a claim takes longer than to carry it out.
+#[tokio::test]
+async fn statements_are_planned_once_for_each_connection() {
+    use crate::sql::shared::*;
+    use tower_conditional::store::{Condition, Outcome};
+
+    let Some(server) = shared() else { return };
+    let table = table();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(server.options());
+    let store = PostgresStore::open_table(pool.clone(), &table).await;
+    let store = store.expect("it opens");
+    let order = key("/orders/1");
+    // The server tries five plans of its own for each before it settles on one.
+    for _ in 0..20 {
+        let condition = Condition::AnyOf(vec![version(&current(&store, &order).await.state)]);
+        let claim = granted(try_claim(&store, &order, &condition, AT_ONCE).await);
+        settle(&store, claim, Outcome::Written).await;
+    }
+    let plans = "SELECT statement, generic_plans FROM pg_prepared_statements
+        WHERE statement LIKE $1 AND NOT from_sql";
+    let plans: Vec<(String, i64)> = sqlx::query_as(plans)
+        .bind(format!("%{table}%"))
+        .fetch_all(&pool)
+        .await
+        .expect("the server is there");
+    assert_eq!(plans.len(), 3, "{plans:?}");
+    for (statement, kept) in plans {
+        assert!(
+            kept >= 10,
+            "planned anew, all but {kept} times: {statement}"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod example;
 pub(crate) mod folder;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 mod seen;
 mod server;

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::Executor as _;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use tokio::sync::OnceCell;
 
 use super::folder;
 
@@ -51,18 +53,7 @@ impl Server {
     fn start() -> Option<Self> {
         let binaries = binaries()?;
         let folder = folder::unique();
-        let root = std::fs::metadata("/proc/self").is_ok_and(|own| {
-            use std::os::unix::fs::MetadataExt;
-            own.uid() == 0
-        });
-        let mut command = if root {
-            chown(&folder, Some(NOBODY), Some(NOBODY)).expect("root may");
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh"]);
-            command
-        } else {
-            Command::new("sh")
-        };
+        let mut command = as_nobody(&folder);
         let path = std::env::var("PATH").unwrap_or_default();
         let mut shell = command
             .args(["-c", SCRIPT])
@@ -114,6 +105,21 @@ impl Server {
     }
 }
 
+/// A shell that is not root, and whose this folder is.
+pub(crate) fn as_nobody(folder: &Path) -> Command {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| {
+        use std::os::unix::fs::MetadataExt;
+        own.uid() == 0
+    });
+    if !root {
+        return Command::new("sh");
+    }
+    chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh"]);
+    command
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
@@ -138,6 +144,17 @@ pub(crate) fn shared() -> Option<&'static Server> {
 /// A server of one's own, which may be restarted.
 pub(crate) fn own() -> Option<Server> {
     Server::start().or_else(skipped)
+}
+
+/// Lets the server that all tests share count its statements. `CREATE EXTENSION` is not for two at
+/// once.
+pub(crate) async fn count_statements(superuser: &PgPool) {
+    static DONE: OnceCell<()> = OnceCell::const_new();
+    let create = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements";
+    DONE.get_or_init(async || {
+        superuser.execute(create).await.expect("a superuser may");
+    })
+    .await;
 }
 
 fn skipped<T>() -> Option<T> {

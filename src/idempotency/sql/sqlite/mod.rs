@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::SqlIdempotencyStore;
 use super::engine::{Begin, Record, Records, Settle, Templates};
+use crate::store::sql::Text;
 
 /// First answers in a SQLite file, over a `sqlx::SqlitePool`.
 ///
@@ -26,10 +27,11 @@ impl Records for Sqlite {
 
     fn begin<'a>(
         connection: &'a mut SqliteConnection,
-        text: &'a str,
+        text: Text<'a>,
         begin: &'a Begin<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>> {
-        let query = sqlx::query_as(text)
+        let query = sqlx::query_as(text.text)
+            .persistent(text.keeps)
             .bind(begin.scope)
             .bind(begin.key)
             .bind(begin.fingerprint)
@@ -41,10 +43,11 @@ impl Records for Sqlite {
 
     fn look<'a>(
         connection: &'a mut SqliteConnection,
-        text: &'a str,
+        text: Text<'a>,
         begin: &'a Begin<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>> {
-        let query = sqlx::query_as(text)
+        let query = sqlx::query_as(text.text)
+            .persistent(text.keeps)
             .bind(begin.scope)
             .bind(begin.key)
             .bind(begin.fingerprint);
@@ -53,10 +56,11 @@ impl Records for Sqlite {
 
     fn settle<'a>(
         connection: &'a mut SqliteConnection,
-        text: &'a str,
+        text: Text<'a>,
         settle: &'a Settle<'a>,
     ) -> BoxFuture<'a, Result<Option<i64>, sqlx::Error>> {
-        let query = sqlx::query_scalar(text)
+        let query = sqlx::query_scalar(text.text)
+            .persistent(text.keeps)
             .bind(settle.scope)
             .bind(settle.key)
             .bind(settle.token);

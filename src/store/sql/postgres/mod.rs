@@ -2,18 +2,19 @@
 
 use futures_core::future::BoxFuture;
 use sqlx::postgres::PgConnection;
-use sqlx::{Execute, Executor, Postgres, query_as};
+use sqlx::{Execute, Executor, Postgres, Row as _, query_as};
 
 use super::ask::{Ask, Record};
 use super::engine::{Dialect, Statements, Templates};
 use super::error::Meaning;
+use super::link::Text;
 use super::{SqlStore, TableName};
 use crate::store::Intent;
 
 /// Versions and claims in PostgreSQL (12 or newer), over a `sqlx::PgPool`.
 ///
-/// Works at every isolation level that the pool's connections may default to, and behind a pooler
-/// in transaction mode if the connections are made with `statement_cache_capacity(0)`.
+/// Works at every isolation level that the pool's connections may default to, and
+/// [behind a pooler](SqlStore::behind_pooler) in transaction mode.
 ///
 /// ```no_run
 /// use sqlx::postgres::PgPoolOptions;
@@ -29,6 +30,31 @@ use crate::store::Intent;
 /// # }
 /// ```
 pub type PostgresStore = SqlStore<Postgres>;
+
+impl SqlStore<Postgres> {
+    /// The same behind a pooler in transaction mode that does not follow prepared statements, such as
+    /// PgBouncer before 1.21.
+    ///
+    /// `sqlx` prepares a statement and runs it in two steps, and between the two such a pooler may
+    /// change the connection to the server. So each statement is sent in a transaction of its own:
+    /// three round trips instead of one, of which [`round_trips`](Self::round_trips) counts one.
+    ///
+    /// ```no_run
+    /// use sqlx::postgres::PgPoolOptions;
+    /// use tower_conditional::store::sql::PostgresStore;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = PgPoolOptions::new().connect("postgres://pooler:6432/app").await?;
+    /// let store = PostgresStore::open(pool).await?.behind_pooler();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn behind_pooler(mut self) -> Self {
+        self.link.in_transactions = true;
+        self
+    }
+}
 
 impl Dialect for Postgres {
     const EXISTS: &'static str = include_str!("exists.sql");
@@ -69,15 +95,20 @@ impl Dialect for Postgres {
 
     fn numbers<'a>(
         connection: &'a mut PgConnection,
-        text: &'a str,
+        text: Text<'a>,
         parameter: Option<i64>,
     ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
-        let query = sqlx::query_scalar(text);
-        let query = match parameter {
-            Some(parameter) => query.bind(parameter),
-            None => query,
-        };
-        Box::pin(query.fetch_all(connection))
+        match parameter {
+            Some(parameter) => {
+                let query = sqlx::query_scalar(text.text).persistent(text.keeps);
+                Box::pin(query.bind(parameter).fetch_all(connection))
+            }
+            // In one step, which no pooler can tear apart.
+            None => {
+                let rows = connection.fetch_all(text.text);
+                Box::pin(async move { rows.await?.iter().map(|row| row.try_get(0)).collect() })
+            }
+        }
     }
 
     fn rows<'e, 'q: 'e>(
@@ -108,10 +139,10 @@ impl Statements for Postgres {
 
     fn ask<'a>(
         connection: &'a mut PgConnection,
-        text: &'a str,
+        text: Text<'a>,
         ask: &'a Ask<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>> {
-        let query = query_as(text);
+        let query = query_as(text.text).persistent(text.keeps);
         let query = match ask {
             Ask::Claim {
                 key,

@@ -7,6 +7,7 @@ use sqlx::{Execute, Executor, Sqlite, query_as};
 use super::ask::{Ask, Record};
 use super::engine::{Dialect, Statements, Templates};
 use super::error::Meaning;
+use super::link::Text;
 use super::{SqlStore, TableName};
 use crate::store::Intent;
 
@@ -82,10 +83,10 @@ impl Dialect for Sqlite {
 
     fn numbers<'a>(
         connection: &'a mut SqliteConnection,
-        text: &'a str,
+        text: Text<'a>,
         parameter: Option<i64>,
     ) -> BoxFuture<'a, Result<Vec<i64>, sqlx::Error>> {
-        let query = sqlx::query_scalar(text);
+        let query = sqlx::query_scalar(text.text).persistent(text.keeps);
         let query = match parameter {
             Some(parameter) => query.bind(parameter),
             None => query,
@@ -121,10 +122,10 @@ impl Statements for Sqlite {
 
     fn ask<'a>(
         connection: &'a mut SqliteConnection,
-        text: &'a str,
+        text: Text<'a>,
         ask: &'a Ask<'a>,
     ) -> BoxFuture<'a, Result<Vec<Record>, sqlx::Error>> {
-        let query = query_as(text);
+        let query = query_as(text.text).persistent(text.keeps);
         let query = match ask {
             Ask::Claim {
                 key,

@@ -13,14 +13,16 @@ use tower_conditional::store::sql::{OpenError, TableName};
 
 use super::shop::{self, Shop};
 use super::*;
-use crate::sql::postgres::failures::terminate_stuck;
+use crate::sql::postgres::failures::{let_commits_wait, terminate_stuck};
 use crate::sql::postgres::{name, pool, table};
 use crate::sql::worker::Target;
 use crate::support::folder::Folder;
+use crate::support::pgbouncer::Pooler;
 use crate::support::postgres::{options, own, shared};
 
 struct Fixture {
     store: PostgresIdempotencyStore,
+    _pooler: Option<Pooler>,
 }
 
 async fn open(pool: PgPool, table: &TableName) -> PostgresIdempotencyStore {
@@ -33,6 +35,7 @@ async fn isolated(level: &'static str) -> Option<Fixture> {
     let pool = pool(options.options([("default_transaction_isolation", level)]));
     Some(Fixture {
         store: open(pool, &table()).await,
+        _pooler: None,
     })
 }
 
@@ -73,6 +76,24 @@ mod without_session_state {
             .connect_lazy_with(options);
         Some(super::Fixture {
             store: super::open(pool, &super::table()).await,
+            _pooler: None,
+        })
+    }
+
+    crate::sql::keys::promises::keeps_its_promises!(fixture);
+}
+
+/// Not even the two halves of one statement need reach the same connection of the server, unless they
+/// are in one transaction.
+mod behind_a_pooler_in_transaction_mode {
+    use super::*;
+
+    async fn fixture() -> Option<Fixture> {
+        let pooler = Pooler::start(shared()?)?;
+        let store = open(pool(pooler.options()), &table()).await;
+        Some(Fixture {
+            store: store.behind_pooler(),
+            _pooler: Some(pooler),
         })
     }
 
@@ -233,13 +254,7 @@ async fn an_answer_in_time_that_is_seen_late_is_not_taken_over_for_the_doubt_it_
     let local = server.options().options([("synchronous_commit", "local")]);
     let (admin, table) = (pool(local.clone()), table());
     let store = open(pool(local), &table).await;
-    let standby = async |name: &str| {
-        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
-        for statement in [&*set, "SELECT pg_reload_conf()"] {
-            admin.execute(statement).await.expect("a superuser may");
-        }
-    };
-    standby("nobody").await;
+    let_commits_wait(&server, &admin).await;
     let remote = open(pool(server.options()), &table).await;
 
     let key = key("late");
@@ -256,7 +271,12 @@ async fn an_answer_in_time_that_is_seen_late_is_not_taken_over_for_the_doubt_it_
     let Begun::InDoubt { token } = begun else {
         panic!("it was seen before it was committed: {begun:?}");
     };
-    standby("").await;
+    for statement in [
+        "ALTER SYSTEM SET synchronous_standby_names = ''",
+        "SELECT pg_reload_conf()",
+    ] {
+        admin.execute(statement).await.expect("a superuser may");
+    }
     let settled = settle.await.expect("it does not panic");
     assert!(matches!(settled, Ok(Settlement::Done)), "{settled:?}");
 

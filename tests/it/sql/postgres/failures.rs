@@ -32,6 +32,37 @@ pub(in crate::sql) async fn terminate_stuck(admin: &PgPool, table: &TableName, e
     }
 }
 
+/// From now on commits wait for a replica that never comes; those that are `local` do not.
+pub(in crate::sql) async fn let_commits_wait(server: &Server, admin: &PgPool) {
+    for statement in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+        "SELECT pg_reload_conf()",
+    ] {
+        admin.execute(statement).await.expect("a superuser may");
+    }
+    // The server hears of it some time later.
+    loop {
+        let probe = sqlx::PgConnection::connect_with(&server.options()).await;
+        let mut probe = probe.expect("the server is there");
+        let probe = tokio::spawn(async move {
+            let write = "CREATE TABLE probe (); DROP TABLE probe";
+            probe.execute(write).await.map(drop)
+        });
+        while !probe.is_finished() {
+            let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE query LIKE 'CREATE TABLE probe%' AND wait_event = 'SyncRep'";
+            let ended: i64 = sqlx::query_scalar(terminate)
+                .fetch_one(admin)
+                .await
+                .expect("the server is there");
+            if ended > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 async fn lock_row(admin: &PgPool, table: &TableName) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let mut transaction = admin.begin().await.expect("the server is there");
     let lock = format!("SELECT key FROM {table} FOR UPDATE");
@@ -98,14 +129,7 @@ async fn a_settle_whose_answer_is_lost_is_known_to_have_happened() {
     let store = PostgresStore::open_table(pool(local), &table)
         .await
         .expect("it opens");
-    admin
-        .execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        .await
-        .expect("a superuser may");
-    admin
-        .execute("SELECT pg_reload_conf()")
-        .await
-        .expect("a superuser may");
+    let_commits_wait(&server, &admin).await;
     let remote = PostgresStore::attach(pool(server.options()), &table)
         .await
         .expect("it opens");
