@@ -39,27 +39,40 @@ where
 {
     fn and_expected(&mut self, column: &str, expected: &Expected) -> &mut Self {
         for condition in [&expected.if_match, &expected.if_none_match] {
-            let (test, versions) = match condition {
-                Condition::Unconditional | Condition::Exists => continue,
+            match condition {
+                Condition::Unconditional | Condition::Exists => {}
                 // The row is there, or else there is nothing to write.
                 Condition::Absent => {
                     self.push(" AND 1 = 0");
-                    continue;
                 }
-                Condition::AnyOf(versions) => ("IN", versions),
-                Condition::NoneOf(versions) => ("NOT IN", versions),
-            };
-            self.push(format_args!(" AND {column} {test} ("));
-            // An empty list is no SQL everywhere, and no version is null.
-            self.push("SELECT 0 WHERE 1 = 0");
-            let number = |version: &Version| i64::try_from(version.to_u64()?).ok();
-            for version in versions.iter().filter_map(number) {
-                self.push(" UNION ALL SELECT ").push_bind(version);
+                Condition::AnyOf(versions) => among(self, column, "IN", versions),
+                Condition::NoneOf(versions) => among(self, column, "NOT IN", versions),
             }
-            self.push(")");
         }
         self
     }
+}
+
+/// Appends that the version is, or is not, among these.
+fn among<'a, DB>(query: &mut QueryBuilder<'a, DB>, column: &str, test: &str, versions: &[Version])
+where
+    DB: Engine,
+    i64: Encode<'a, DB> + Type<DB>,
+{
+    let number = |version: &Version| i64::try_from(version.to_u64()?).ok();
+    let mut numbers = versions.iter().filter_map(number);
+    let Some(first) = numbers.next() else {
+        // A list of nothing is no SQL everywhere.
+        let holds = if test == "IN" { "1 = 0" } else { "1 = 1" };
+        query.push(format_args!(" AND {holds}"));
+        return;
+    };
+    query.push(format_args!(" AND {column} {test} ("));
+    query.push_bind(first);
+    for version in numbers {
+        query.push(", ").push_bind(version);
+    }
+    query.push(")");
 }
 
 /// What became of a write that compares.

@@ -154,22 +154,24 @@ pub(crate) async fn what_is_done_stays_done_and_may_be_refreshed<DB: Engine>(sto
 }
 
 pub(crate) async fn of_many_first_uses_at_once_one_starts<DB: Engine>(store: &Store<DB>) {
-    let mut most = 0;
-    for round in 0..25 {
+    const ROUNDS: usize = 25;
+    let mut raced = 0;
+    for round in 0..ROUNDS {
         let (starts, together) = race(store, &key(format!("race {round}")), LONG).await;
         assert_eq!(starts, 1, "of many first uses at once");
-        most = most.max(together);
+        raced += usize::from(together > RACERS / 2);
     }
     // Not in every round: the machine may be busy elsewhere.
-    assert!(most > 1, "they came one after the other");
+    assert!(raced > ROUNDS / 2, "they mostly came one after the other");
 }
 
 pub(crate) async fn of_many_that_take_over_one_starts<DB: Engine>(store: &Store<DB>) {
-    let mut most = 0;
+    const ROUNDS: usize = 10;
+    let mut raced = 0;
     for (round, ending) in [Ending::InDoubt, Ending::Done(answer("x"))]
         .into_iter()
         .cycle()
-        .take(10)
+        .take(ROUNDS)
         .enumerate()
     {
         let key = key(format!("take over {round}"));
@@ -181,18 +183,19 @@ pub(crate) async fn of_many_that_take_over_one_starts<DB: Engine>(store: &Store<
         };
         let (starts, together) = race(store, &key, instead_of(token)).await;
         assert_eq!(starts, 1, "of many take-overs at once");
-        most = most.max(together);
+        raced += usize::from(together > RACERS / 2);
     }
-    assert!(most > 1, "they came one after the other");
+    assert!(raced > ROUNDS / 2, "they mostly came one after the other");
 }
 
-/// How many of eight starts, and how many of them were under way at once.
+const RACERS: usize = 8;
+
+/// How many of all racers start, and how many of them were under way at once.
 async fn race<DB: Engine>(
     store: &Store<DB>,
     key: &RecordKey,
     options: BeginOptions,
 ) -> (usize, usize) {
-    const RACERS: usize = 8;
     let meeting = Arc::new(Barrier::new(RACERS));
     let under_way = Arc::new(AtomicUsize::new(0));
     let racers: Vec<_> = (0..RACERS)
