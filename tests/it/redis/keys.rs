@@ -1,6 +1,7 @@
 //! The store of idempotency keys in Redis.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Barrier;
@@ -68,26 +69,35 @@ async fn of_many_first_uses_at_once_one_starts() {
     let Some(server) = Server::start(&[]) else {
         return;
     };
+    let mut raced = 0;
     for round in 0..20 {
         let meeting = Arc::new(Barrier::new(RACERS));
+        let under_way = Arc::new(AtomicUsize::new(0));
         let racers: Vec<_> = (0..RACERS)
             .map(|_| {
                 // Each over a connection of its own, as another process.
                 let (store, meeting) = (store(&server), Arc::clone(&meeting));
+                let under_way = Arc::clone(&under_way);
                 tokio::spawn(async move {
                     store.health_check().await.expect("the server answers");
                     meeting.wait().await;
-                    begin(&store, &format!("race {round}"), LONG).await
+                    let together = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+                    let begun = begin(&store, &format!("race {round}"), LONG).await;
+                    under_way.fetch_sub(1, Ordering::SeqCst);
+                    (begun, together)
                 })
             })
             .collect();
-        let mut starts = 0;
+        let (mut starts, mut most) = (0, 0);
         for racer in racers {
-            let begun = racer.await.expect("it does not panic");
+            let (begun, together) = racer.await.expect("it does not panic");
             starts += usize::from(matches!(begun, Begun::Started(_)));
+            most = most.max(together);
         }
         assert_eq!(starts, 1);
+        raced += usize::from(most > RACERS / 2);
     }
+    assert!(raced > 10, "they mostly came one after the other");
 }
 
 #[tokio::test]
