@@ -79,12 +79,15 @@ struct Config {
 }
 
 impl DigestLayer {
+    /// See [`limit`](Self::limit).
+    pub(crate) const LIMIT: usize = 1024 * 1024;
+
     /// Puts these fields on answers.
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
         Self {
             config: Arc::new(Config {
                 fields: fields.into_iter().collect(),
-                limit: 1024 * 1024,
+                limit: Self::LIMIT,
                 collect_unsized: false,
                 trailers: false,
             }),

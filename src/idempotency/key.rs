@@ -11,9 +11,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 
-/// The longest key, in bytes.
-pub(crate) const MAX_KEY: usize = 255;
-
 /// The key that a client gives an operation: 1 to 255 visible ASCII characters.
 ///
 /// ```
@@ -29,6 +26,9 @@ pub(crate) const MAX_KEY: usize = 255;
 pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
+    /// The longest key, in bytes.
+    pub(crate) const MAX: usize = 255;
+
     /// Reads a field value: a structured-field string ([RFC 9651, section 3.3.3]) or bare text.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl IdempotencyKey {
         if key.is_empty() {
             return Err(KeyError::Empty);
         }
-        if key.len() > MAX_KEY {
+        if key.len() > Self::MAX {
             return Err(KeyError::TooLong);
         }
         if !key.iter().all(u8::is_ascii_graphic) {
@@ -145,7 +145,7 @@ mod tests {
             assert!(bare.is_ok(), "{bare:?}");
             assert_eq!(bare, IdempotencyKey::parse(quoted));
         }
-        let longest = vec![b'x'; MAX_KEY];
+        let longest = vec![b'x'; IdempotencyKey::MAX];
         assert!(IdempotencyKey::parse(&longest).is_ok());
         assert!(IdempotencyKey::parse(&[b"\"", &longest[..], b"\""].concat()).is_ok());
     }
@@ -169,7 +169,7 @@ mod tests {
             (b"\"a b\"", KeyError::Malformed),
             ("é".as_bytes(), KeyError::Malformed),
             (b"a\x7F", KeyError::Malformed),
-            (&[b'x'; MAX_KEY + 1], KeyError::TooLong),
+            (&[b'x'; IdempotencyKey::MAX + 1], KeyError::TooLong),
         ] {
             let shown = value.escape_ascii();
             assert_eq!(IdempotencyKey::parse(value), Err(error), "{shown}");

@@ -65,6 +65,9 @@ struct Shared {
 }
 
 impl MemoryIdempotencyStore {
+    /// See [`with_capacity`](Self::with_capacity).
+    pub(crate) const CAPACITY: usize = 64 * 1024 * 1024;
+
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
@@ -159,7 +162,6 @@ impl Shared {
     }
 }
 
-const DEFAULT_CAPACITY: usize = 64 * 1024 * 1024;
 /// What a record takes besides its texts and its answer: entries of the three tables.
 const RECORD: usize = 320;
 /// When to ask again after an attempt whose end nobody can foresee.
@@ -183,7 +185,7 @@ impl Default for Records {
             ends: BTreeMap::new(),
             contents: BTreeMap::new(),
             bytes: 0,
-            capacity: DEFAULT_CAPACITY,
+            capacity: MemoryIdempotencyStore::CAPACITY,
             last_token: 0,
         }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::content::Content;
 use super::fingerprint::Hasher;
-use super::key::{KeyError, MAX_KEY};
+use super::key::{IdempotencyKey, KeyError};
 use crate::key::original_uri;
 
 type Find = Arc<dyn Fn(&Parts, &Bytes) -> Result<Option<String>, KeyError> + Send + Sync>;
@@ -63,7 +63,7 @@ impl KeySource {
                 Ok(match member {
                     None | Some(Value::Null) => None,
                     Some(Value::String(text)) if text.is_empty() => return Err(KeyError::Empty),
-                    Some(Value::String(text)) if text.len() > MAX_KEY => {
+                    Some(Value::String(text)) if text.len() > IdempotencyKey::MAX => {
                         return Err(KeyError::TooLong);
                     }
                     Some(Value::String(text)) => Some(of_path(parts, &[&name, "s", text])),
@@ -101,7 +101,7 @@ impl KeySource {
             is_content: false,
             find: Arc::new(move |parts, body| match find(parts, body)? {
                 Some(key) if key.is_empty() => Err(KeyError::Empty),
-                Some(key) if key.len() > MAX_KEY => Err(KeyError::TooLong),
+                Some(key) if key.len() > IdempotencyKey::MAX => Err(KeyError::TooLong),
                 key => Ok(key),
             }),
         })
@@ -182,7 +182,7 @@ mod tests {
         ] {
             assert_eq!(find(&id, "/", body), expected, "{body}");
         }
-        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(MAX_KEY + 1));
+        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(IdempotencyKey::MAX + 1));
         assert_eq!(find(&id, "/", &long), Err(KeyError::TooLong));
     }
 }

@@ -28,6 +28,9 @@ pub struct SequenceLayer {
 }
 
 impl SequenceLayer {
+    /// See [`request_limit`](Self::request_limit).
+    pub(crate) const REQUEST_LIMIT: usize = 1024 * 1024;
+
     /// Queues in `store`, on the Tokio runtime that serves the requests.
     ///
     /// `key` says which resource a request is about, out of its head and its body. A request
@@ -55,7 +58,7 @@ impl SequenceLayer {
                 wait: Duration::from_secs(5),
                 lease: Duration::from_secs(30),
                 store_timeout: STORE_TIMEOUT,
-                request_limit: 1024 * 1024,
+                request_limit: Self::REQUEST_LIMIT,
                 audience: Audience::default(),
                 renderer: Renderer::default(),
             }),

@@ -11,6 +11,7 @@ mod conflict_document;
 mod cors;
 mod digest;
 mod gateway;
+mod guides;
 mod history;
 mod hostile_input;
 mod idempotency;

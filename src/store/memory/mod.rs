@@ -85,6 +85,14 @@ use crate::runtime::Runtime;
 pub struct MemoryStore(Arc<Shards>);
 
 impl MemoryStore {
+    /// See [`with_capacity`](Self::with_capacity). 7/8 of 16,384 slots in each of the shards is
+    /// 14,336: a few more resources would double the table.
+    pub(crate) const CAPACITY: usize = 900_000;
+    /// As long as handlers of 5 ms are done with in the default wait of 5 s.
+    pub(crate) const QUEUE: usize = 1_024;
+    /// So that one long queue leaves room for others in its shard.
+    pub(crate) const QUEUES: usize = SHARDS * 2 * Self::QUEUE;
+
     /// An empty store whose claims wait on the Tokio runtime.
     #[cfg(feature = "tokio")]
     #[must_use]
@@ -244,12 +252,6 @@ impl ClaimStore for MemoryStore {
 
 /// Enough that two cores rarely meet at one lock, few enough to be small when empty.
 const SHARDS: usize = 64;
-/// 7/8 of 16,384 slots in each shard is 14,336: a few more resources would double the table.
-const DEFAULT_CAPACITY: usize = 900_000;
-/// As long as handlers of 5 ms are done with in the default wait of 5 s.
-const DEFAULT_QUEUE: usize = 1_024;
-/// So that one long queue leaves room for others in its shard.
-const DEFAULT_QUEUES: usize = SHARDS * 2 * DEFAULT_QUEUE;
 
 fn per_shard(resources: usize) -> usize {
     resources.div_ceil(SHARDS).max(1)
@@ -268,10 +270,10 @@ impl Shards {
         let random = RandomState::new();
         let sequence = Sequence::new(&random);
         let limits = QueueLimits {
-            per_resource: DEFAULT_QUEUE,
-            per_shard: per_shard(DEFAULT_QUEUES),
+            per_resource: MemoryStore::QUEUE,
+            per_shard: per_shard(MemoryStore::QUEUES),
         };
-        let shard = || Shard::new(per_shard(DEFAULT_CAPACITY), limits, sequence.next());
+        let shard = || Shard::new(per_shard(MemoryStore::CAPACITY), limits, sequence.next());
         let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
         Self {
             digester: Digester::new(&random),
