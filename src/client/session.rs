@@ -108,7 +108,8 @@ impl<S> Session<S> {
 
     fn fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::clone(&self.client.fields);
-        let json = HeaderValue::from_static("application/json");
+        // Refusals are documents of their own kind.
+        let json = HeaderValue::from_static("application/json, application/problem+json");
         fields.entry(ACCEPT).or_insert(json);
         ask_for_plain_content(&mut fields);
         fields

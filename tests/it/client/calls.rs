@@ -45,6 +45,11 @@ async fn it_reads_changes_and_writes_with_the_tag_that_it_read() {
         ("GET", Some("no-cache"))
     );
     assert_eq!(read.field("accept-encoding"), Some("identity"));
+    let accepted = "application/json, application/problem+json";
+    assert_eq!(
+        (read.field("accept"), write.field("accept")),
+        (Some(accepted), Some(accepted))
+    );
     assert_eq!((&*write.method, write.uri.clone()), ("PATCH", note()));
     assert_eq!(write.field("if-match"), Some("\"1\""));
     assert_eq!(

@@ -179,7 +179,7 @@ fn under_many_plans(
 fn layer() -> ClientLayer {
     ClientLayer::new()
         .waits(Duration::from_millis(1), Duration::from_millis(20))
-        .answer_within(Duration::from_millis(40))
+        .answer_within(Duration::from_millis(150))
         .requests(MOST_REQUESTS)
 }
 
