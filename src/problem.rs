@@ -32,7 +32,8 @@
 //! and only whoever runs the service can: 500.
 //!
 //! The reason also rides in the response's extensions, for outer layers that count, log or answer
-//! differently:
+//! differently; but for that of a 304, which is told by its status and by
+//! [`ResponseBody::reason`](crate::ResponseBody::reason), and so costs no allocation:
 //!
 //! ```
 //! use http::Response;

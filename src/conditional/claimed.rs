@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderValue, TRAILER};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
@@ -114,12 +114,13 @@ where
                 }
             },
         };
-        let kept = kept_fields(&self.parts.headers);
+        let kept = Arc::new(kept_fields(&self.parts.headers));
         let exchange = self.exchange.clone();
         let attempt = Attempt {
             exchange: self.exchange,
             store: self.store,
             parts: self.parts,
+            kept: Arc::clone(&kept),
             body,
             inner: self.inner,
         };
@@ -146,6 +147,8 @@ struct Attempt<S, B> {
     exchange: Exchange,
     store: Arc<dyn ClaimStore>,
     parts: Parts,
+    /// What is needed of the header once the handler has it.
+    kept: Arc<HeaderMap>,
     body: RequestBody<B>,
     inner: S,
 }
@@ -166,8 +169,7 @@ where
             ControlFlow::Continue(claims) => claims,
             ControlFlow::Break(stop) => return Ok(self.exchange.stopped(&self.parts, stop).await),
         };
-        let current = claims.state().current();
-        self.exchange.base = current.and_then(|current| current.version.clone());
+        self.exchange.base = self.exchange.base_of(claims.state().current());
         if client.has_left() {
             // It left while it waited: its write must not happen after all.
             claims.release(&self.exchange).await;
@@ -190,7 +192,7 @@ where
             let (after, holder) = (Duration::ZERO, Intent::Write);
             return Ok(self.exchange.busy(&self.parts.headers, after, holder));
         }
-        let kept = kept_fields(&self.parts.headers);
+        let kept = self.kept;
         let parts = self.exchange.reads_back().then(|| self.parts.clone());
         let call = self.inner.call(Request::from_parts(self.parts, self.body));
         let Some(response) = unless(limit, call).await.transpose()? else {

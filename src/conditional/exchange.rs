@@ -40,9 +40,9 @@ pub(super) struct Exchange {
     /// How long it waited for other writes, for the observer.
     pub(super) waited: Duration,
     /// What was current when the handler was called, if that is known, for the observer.
-    pub(super) base: Option<Version>,
+    pub(super) base: Option<Box<Version>>,
     /// Where the resource of a write is, if its key does not say so.
-    pub(super) uri: Option<Uri>,
+    pub(super) uri: Option<Box<Uri>>,
 }
 
 impl Exchange {
@@ -55,7 +55,7 @@ impl Exchange {
         let key = config.key(parts)?;
         let variant = policy.tags.variant_of(parts);
         let uri = match key.path() {
-            None if access == Access::Write => Some(original_uri(parts).clone()),
+            None if access == Access::Write => Some(Box::new(original_uri(parts).clone())),
             _ => None,
         };
         let mut exchange = Self {
@@ -79,9 +79,15 @@ impl Exchange {
         Some(exchange)
     }
 
+    /// What is current when the handler is called, if anybody wants to know.
+    pub(super) fn base_of(&self, current: Option<&Current>) -> Option<Box<Version>> {
+        self.config.audience.observer()?;
+        Some(Box::new(current?.version.clone()?))
+    }
+
     /// Where the resource is, as the client knows it.
     pub(super) fn path(&self) -> Option<&str> {
-        let path = self.uri.as_ref().map(Uri::path);
+        let path = self.uri.as_ref().map(|uri| uri.path());
         path.or_else(|| self.key.path())
     }
 

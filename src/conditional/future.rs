@@ -46,10 +46,10 @@ pin_project! {
         /// A read, back from the handler; the store is asked again.
         ReadAgain {
             answer: Answer<Result<Snapshot, StoreError>>,
-            read: Option<(Reading, Response<R>)>,
+            read: Option<Box<(Reading, Response<R>)>>,
         },
         /// A write, in a handler that reports.
-        Reported { #[pin] inner: F, reporting: Option<Reporting> },
+        Reported { #[pin] inner: F, reporting: Option<Box<Reporting>> },
     }
 }
 
@@ -85,11 +85,11 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) const fn reported(inner: F, reporting: Reporting) -> Self {
+    pub(super) fn reported(inner: F, reporting: Reporting) -> Self {
         Self {
             state: State::Reported {
                 inner,
-                reporting: Some(reporting),
+                reporting: Some(Box::new(reporting)),
             },
         }
     }
@@ -128,13 +128,13 @@ where
                         }
                         Some(Err(answer)) => State::ReadAgain {
                             answer,
-                            read: Some((reading, response)),
+                            read: Some(Box::new((reading, response))),
                         },
                     }
                 }
                 StateProjection::ReadAgain { answer, read } => {
                     let after = ready!(Pin::new(answer).poll(context));
-                    let (reading, response) = once(read);
+                    let (reading, response) = *once(read);
                     return Poll::Ready(Ok(reading.finish(response, Some(after))));
                 }
                 StateProjection::Reported { inner, reporting } => {

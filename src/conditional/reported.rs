@@ -73,8 +73,7 @@ impl Reporting {
                     let state = snapshot.settled.then_some(snapshot.state);
                     return ControlFlow::Break(Stop::Refuse(refusal, state));
                 }
-                let current = snapshot.state.current().cloned();
-                base = current.and_then(|current| current.version);
+                base = exchange.base_of(snapshot.state.current());
             }
         }
         let if_match = exchange.if_match(preconditions);

@@ -168,7 +168,7 @@ impl Exchange {
             method: &self.method,
             route: self.route.as_ref().map(Route::as_str),
             mode: self.config.mode.kind(),
-            base: base.or(self.base.as_ref()),
+            base: base.or(self.base.as_deref()),
             new,
             actor: self.actor.as_deref(),
             status,
