@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use http::Method;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tower_conditional::decision::{Access, refuse_unseen};
+use tower_conditional::EntityTag;
+use tower_conditional::decision::{Access, Validators, refuse_unseen};
 use tower_conditional::precondition::Preconditions;
 
 use crate::properties::naive::{self, Answer, Representation, Request, Resource, Route, Tag};
@@ -52,6 +53,15 @@ fn the_decision_is_what_a_literal_reading_of_section_13_gives() {
     let seen = seen.into_inner();
     assert_eq!(seen.len(), 13, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 10), "{seen:?}");
+}
+
+#[test]
+fn the_validators_of_a_tag_are_that_tag_and_no_other() {
+    let tag = EntityTag::strong("5").unwrap();
+    let validators = Validators::of(&tag);
+    assert_eq!(validators.tag, Some(tag.borrow()));
+    assert!(validators.aliases.is_empty() && validators.alternates.is_empty());
+    assert_eq!(validators.last_modified, None);
 }
 
 /// What the property found once, kept by name.
