@@ -10,7 +10,7 @@ use tower_conditional::axum::{Conflict, Created, Deleted, Expected, Versioned, W
 use tower_conditional::report::Representation;
 use tower_conditional::store::State as Known;
 
-use crate::common::database::Database;
+use crate::common::database::{Database, commit};
 use crate::common::id::Id;
 use crate::common::json::{self, JsonObject, Object};
 use crate::common::merge_patch::merge;
@@ -30,7 +30,7 @@ pub(crate) async fn create(
     let account = Row::new(Id::random(), clients(body));
     let mut transaction = database.write().await?;
     account.store(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Created::at(
         account.path(),
         account.current(),
@@ -107,7 +107,7 @@ pub(crate) async fn delete(
     }
     compare(&account, &expected)?;
     account.changed(None).store(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Deleted)
 }
 
@@ -125,7 +125,7 @@ async fn change(
     compare(&before, expected)?;
     let after = before.clone().changed(Some(body));
     after.store(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok((before, after))
 }
 

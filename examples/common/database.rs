@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::{Any, AnyPool, Executor, Transaction, raw_sql};
 
+use super::problems::Failure;
 use super::setting;
 
 /// The tables of a service, as each database wants them to be made.
@@ -130,6 +131,14 @@ impl Database {
             Kind::Sqlite => "",
         }
     }
+}
+
+/// Commits what was written. If the answer to that is lost, nobody knows whether it was.
+pub(crate) async fn commit(transaction: Transaction<'static, Any>) -> Result<(), Failure> {
+    transaction.commit().await.map_err(|error| {
+        eprintln!("commit: {error}");
+        Failure::outcome_unknown()
+    })
 }
 
 impl Kind {

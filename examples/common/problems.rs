@@ -30,6 +30,13 @@ impl Failure {
         Self(Box::new(self.0.with_retry_after(after)))
     }
 
+    /// The write was sent off, and nobody knows what came of it.
+    pub(crate) fn outcome_unknown() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "outcome-unknown", "Outcome Unknown")
+            .detail("The write may have happened. Read the resource before trying again.")
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not Found")
             .detail("There is nothing by that name.")

@@ -7,7 +7,7 @@ use sqlx::{Any, Transaction};
 use tower_conditional::idempotency::Ticket;
 
 use crate::answer::Answer;
-use crate::common::database::Database;
+use crate::common::database::{Database, commit};
 use crate::common::keys;
 use crate::common::problems::Failure;
 use crate::common::refused::Refused;
@@ -70,13 +70,7 @@ impl Write {
                 return Err(failure.into());
             }
         }
-        if let Err(error) = transaction.commit().await {
-            eprintln!("commit: {error}");
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            let failure = Failure::new(status, "outcome-unknown", "Outcome Unknown")
-                .detail("The write may have happened. Read the resource before trying again.");
-            return Err(failure.into());
-        }
+        commit(transaction).await?;
         if let Some(ticket) = &self.ticket {
             ticket.completed();
         }

@@ -7,7 +7,7 @@ use tower_conditional::axum::{Expected, IncludeVersion, Wrote};
 use tower_conditional::digest::canonical_json;
 
 use crate::claims::{Claim, Policy, same};
-use crate::common::database::Database;
+use crate::common::database::{Database, commit};
 use crate::common::id::Id;
 use crate::common::json::{JsonObject, Object};
 use crate::common::problems::Failure;
@@ -63,7 +63,7 @@ pub(crate) async fn contribute(
         record.body.insert("data".to_owned(), Value::from(data));
     }
     record.store(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Wrote(record.version.into(), record.shown(include)))
 }
 

@@ -12,7 +12,7 @@ use tower_conditional::digest::canonical_json;
 use tower_conditional::store::State as Known;
 
 use crate::claims::{Claims, Policy};
-use crate::common::database::Database;
+use crate::common::database::{Database, commit};
 use crate::common::id::Id;
 use crate::common::json::{JsonObject, Object};
 use crate::common::merge_patch::merge;
@@ -43,7 +43,7 @@ pub(crate) async fn create(
     row.claims.set(&Object::new(), &data);
     let mut transaction = database.write().await?;
     row.store(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Created::at(row.path(), row.version, row.shown(include)))
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn delete(
     let row = row.ok_or_else(Failure::not_found)?;
     row.compare(&expected)?;
     row.delete(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Deleted)
 }
 
@@ -126,7 +126,7 @@ async fn change(
     let after = row.data();
     row.claims.set(&before, &after);
     row.store(&mut transaction).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Wrote(row.version.into(), row.shown(include)))
 }
 
