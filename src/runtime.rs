@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_core::future::BoxFuture;
-use hyper::rt::{Executor, Timer};
+use hyper::rt::{Executor, Sleep, Timer};
 
 type Task = BoxFuture<'static, ()>;
 
@@ -143,14 +143,18 @@ impl Runtime {
         .await
     }
 
+    /// A future that is ready `duration` from now, if there is a timer.
+    pub(crate) fn timer(&self, duration: Duration) -> Option<Pin<Box<dyn Sleep>>> {
+        self.timer.as_ref().map(|timer| timer.sleep(duration))
+    }
+
     /// A future that is ready `duration` from now, whenever it is first polled; never, without a
     /// duration or a timer.
     pub(crate) fn sleep(
         &self,
         duration: Option<Duration>,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let timer = self.timer.as_ref().zip(duration);
-        let sleep = timer.map(|(timer, duration)| timer.sleep(duration));
+        let sleep = duration.and_then(|duration| self.timer(duration));
         async {
             match sleep {
                 Some(sleep) => sleep.await,
@@ -201,6 +205,7 @@ mod tokio_rt {
     use std::time::{Duration, Instant};
 
     use hyper::rt::{Executor, Sleep, Timer};
+    use pin_project_lite::pin_project;
 
     use super::Task;
 
@@ -216,13 +221,15 @@ mod tokio_rt {
 
     impl Timer for TokioTimer {
         fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-            Box::pin(TokioSleep(Box::pin(tokio::time::sleep(duration))))
+            Box::pin(TokioSleep {
+                sleep: tokio::time::sleep(duration),
+            })
         }
 
         fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-            Box::pin(TokioSleep(Box::pin(tokio::time::sleep_until(
-                deadline.into(),
-            ))))
+            Box::pin(TokioSleep {
+                sleep: tokio::time::sleep_until(deadline.into()),
+            })
         }
     }
 
@@ -254,13 +261,18 @@ mod tokio_rt {
 
     impl Sleep for Never {}
 
-    struct TokioSleep(Pin<Box<tokio::time::Sleep>>);
+    pin_project! {
+        struct TokioSleep {
+            #[pin]
+            sleep: tokio::time::Sleep,
+        }
+    }
 
     impl Future for TokioSleep {
         type Output = ();
 
-        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-            self.0.as_mut().poll(context)
+        fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            self.project().sleep.poll(context)
         }
     }
 

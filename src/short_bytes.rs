@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 /// Longest content kept inline: an opaque keyed tag (43 characters and its quotes) just fits.
 const INLINE: usize = 46;
+/// The digits of `u64::MAX`.
+const LONGEST_NUMBER: usize = 20;
 
 #[derive(Clone)]
 pub(crate) enum ShortBytes {
@@ -35,6 +37,22 @@ impl ShortBytes {
         Self::Inline {
             // `total` is at most INLINE, which is below 256.
             len: total as u8,
+            buffer,
+        }
+    }
+
+    /// `prefix` and the decimal digits of `number`: what a version is made of for each request,
+    /// without a detour over parts. `prefix` is short enough to leave room for them.
+    pub(crate) fn numbered<const LENGTH: usize>(prefix: &[u8; LENGTH], number: u64) -> Self {
+        const { assert!(LENGTH + LONGEST_NUMBER <= INLINE) };
+        let mut buffer = [0; INLINE];
+        buffer[..LENGTH].copy_from_slice(prefix);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
+        buffer[LENGTH..LENGTH + digits.len()].copy_from_slice(digits);
+        Self::Inline {
+            // At most INLINE, which is below 256.
+            len: (LENGTH + digits.len()) as u8,
             buffer,
         }
     }

@@ -355,6 +355,7 @@ pub struct Claim {
     token: u64,
     state: State,
     lease: Option<Duration>,
+    place: Option<[u64; 2]>,
 }
 
 impl Claim {
@@ -366,7 +367,18 @@ impl Claim {
             token,
             state,
             lease: None,
+            place: None,
         }
+    }
+
+    /// The same, and where its store finds it without a look at the key.
+    pub(crate) const fn at(mut self, place: [u64; 2]) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    pub(crate) const fn place(&self) -> Option<[u64; 2]> {
+        self.place
     }
 
     /// The same, running out after `lease`. Without one a claim lasts until it is settled or

@@ -35,6 +35,11 @@ impl Version {
         Self(ShortBytes::concat(parts))
     }
 
+    /// A version out of `prefix`, which could stand in an entity-tag, and a number.
+    pub(crate) fn numbered<const LENGTH: usize>(prefix: &[u8; LENGTH], number: u64) -> Self {
+        Self(ShortBytes::numbered(prefix, number))
+    }
+
     /// How it is written.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -58,9 +63,7 @@ impl Version {
 
 impl From<u64> for Version {
     fn from(number: u64) -> Self {
-        Self(ShortBytes::concat(&[itoa::Buffer::new()
-            .format(number)
-            .as_bytes()]))
+        Self::numbered(b"", number)
     }
 }
 

@@ -4,10 +4,11 @@
 //! the table's load factor, whatever the length of its path. It is hashed once, for the shard, the
 //! version and the claim alike.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use hashbrown::hash_table::OccupiedEntry;
+use siphasher::sip128::SipHasher13;
 
 /// Stands for a resource key. Two halves of 64 bits, since a `u128` would be aligned to 16 bytes
 /// and waste 8 in each entry.
@@ -18,10 +19,19 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    /// Which of `shards` shards it belongs to.
-    pub(super) const fn shard(self, shards: usize) -> usize {
+    /// Which of `SHARDS` shards it belongs to.
+    pub(super) const fn shard<const SHARDS: usize>(self) -> usize {
         // The remainder fits, since the divisor does.
-        (self.shard % shards as u64) as usize
+        (self.shard % SHARDS as u64) as usize
+    }
+
+    /// As the place of a claim: what is settled need not be hashed again.
+    pub(super) const fn to_place(self) -> [u64; 2] {
+        [self.shard, self.slot]
+    }
+
+    pub(super) const fn from_place([shard, slot]: [u64; 2]) -> Self {
+        Self { shard, slot }
     }
 }
 
@@ -38,9 +48,7 @@ impl Digester {
     }
 
     pub(super) fn digest(&self, key: &str) -> Digest {
-        let mut hasher = self.0;
-        hasher.write(key.as_bytes());
-        let hash = hasher.finish128();
+        let hash = self.0.hash(key.as_bytes());
         Digest {
             shard: hash.h1,
             slot: hash.h2,
@@ -74,23 +82,35 @@ impl<T> DigestMap<T> {
         found.map(|(_, value)| value)
     }
 
-    pub(super) fn insert(&mut self, digest: Digest, value: T) {
-        match self.get_mut(digest) {
-            Some(old) => *old = value,
-            None => {
-                let hasher = |(digest, _): &(Digest, T)| digest.slot;
-                self.0.insert_unique(digest.slot, (digest, value), hasher);
-            }
-        }
+    /// Adds what is not there: that is for the caller to know.
+    pub(super) fn insert_new(&mut self, digest: Digest, value: T) {
+        let hasher = |(digest, _): &(Digest, T)| digest.slot;
+        self.0.insert_unique(digest.slot, (digest, value), hasher);
     }
 
-    pub(super) fn remove(&mut self, digest: Digest) {
-        if let Ok(entry) = self
+    /// What is there, to be changed and then perhaps removed without a second look.
+    pub(super) fn entry(&mut self, digest: Digest) -> Option<Entry<'_, T>> {
+        let found = self
             .0
-            .find_entry(digest.slot, |(other, _)| *other == digest)
-        {
-            entry.remove();
-        }
+            .find_entry(digest.slot, |(other, _)| *other == digest);
+        found.ok().map(Entry)
+    }
+}
+
+/// One entry of a [`DigestMap`].
+pub(super) struct Entry<'m, T>(OccupiedEntry<'m, (Digest, T)>);
+
+impl<T> Entry<'_, T> {
+    pub(super) fn get(&self) -> &T {
+        &self.0.get().1
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        &mut self.0.get_mut().1
+    }
+
+    pub(super) fn remove(self) {
+        self.0.remove();
     }
 }
 
@@ -121,12 +141,12 @@ mod tests {
     fn digests_with_one_slot_are_told_apart() {
         let digest = |shard| Digest { shard, slot: 7 };
         let mut map = DigestMap::new();
-        map.insert(digest(1), 'a');
-        map.insert(digest(2), 'b');
-        map.insert(digest(1), 'c');
+        map.insert_new(digest(1), 'a');
+        map.insert_new(digest(2), 'b');
+        *map.entry(digest(1)).unwrap().get_mut() = 'c';
         assert_eq!(map.get(digest(1)), Some(&'c'));
         assert_eq!(map.get(digest(2)), Some(&'b'));
-        map.remove(digest(1));
+        map.entry(digest(1)).unwrap().remove();
         assert_eq!((map.get(digest(1)), map.len()), (None, 1));
     }
 }

@@ -23,6 +23,7 @@ use self::queue::Wanted;
 use self::sequence::Sequence;
 use self::shard::{QueueLimits, Shard};
 use self::sync::{Mutex, MutexGuard};
+use self::wait::{Place, Waiting};
 use super::{
     Answer, Claim, ClaimOptions, ClaimStore, Claimed, Condition, Outcome, Settled, Snapshot,
     StoreError, VersionStore,
@@ -126,7 +127,7 @@ impl MemoryStore {
     #[must_use]
     pub fn with_capacity(self, resources: usize) -> Self {
         let capacity = per_shard(resources);
-        for shard in &self.0.shards {
+        for shard in self.0.shards.iter() {
             lock(shard).set_capacity(capacity);
         }
         self
@@ -153,7 +154,7 @@ impl MemoryStore {
             per_resource,
             per_shard: per_shard(in_all),
         };
-        for shard in &self.0.shards {
+        for shard in self.0.shards.iter() {
             lock(shard).set_queue_limits(limits);
         }
         self
@@ -221,21 +222,21 @@ impl ClaimStore for MemoryStore {
             shard.claim(digest, condition, options, sequence)
         });
         match claimed {
-            Ok(answered) => Answer::ready(Ok(answered.claimed(key.clone()))),
+            Ok(answered) => Answer::ready(Ok(answered.claimed(key, digest))),
             Err(busy) if options.wait.is_zero() => Answer::ready(Ok(busy.claimed())),
             Err(_) => {
-                let (shards, key) = (Arc::clone(&self.0), key.clone());
                 let wanted = Wanted {
                     condition: condition.clone(),
                     options,
                 };
-                Answer::later(async move { Ok(wait::wait(shards, key, wanted).await) })
+                let place = Place::new(Arc::clone(&self.0), digest);
+                Answer::later(Waiting::new(place, key.clone(), wanted))
             }
         }
     }
 
     fn settle(&self, claim: Claim, outcome: Outcome) -> Answer<Result<Settled, StoreError>> {
-        let digest = self.0.digest(claim.key());
+        let digest = self.0.digest_of(&claim);
         let settled = self.0.with(digest, |shard, sequence| {
             shard.settle(digest, claim.token(), outcome, sequence)
         });
@@ -243,7 +244,7 @@ impl ClaimStore for MemoryStore {
     }
 
     fn abandon(&self, claim: Claim) {
-        let digest = self.0.digest(claim.key());
+        let digest = self.0.digest_of(&claim);
         self.0.with(digest, |shard, sequence| {
             shard.abandon(digest, claim.token(), sequence);
         });
@@ -260,7 +261,8 @@ fn per_shard(resources: usize) -> usize {
 struct Shards {
     digester: Digester,
     sequence: Sequence,
-    shards: Box<[Mutex<Shard>]>,
+    /// Of a fixed number: a division for each step would cost as much as the look-up.
+    shards: Box<[Mutex<Shard>; SHARDS]>,
     runtime: Runtime,
 }
 
@@ -274,7 +276,11 @@ impl Shards {
             per_shard: per_shard(MemoryStore::QUEUES),
         };
         let shard = || Shard::new(per_shard(MemoryStore::CAPACITY), limits, sequence.next());
-        let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
+        // Made where it stays: all of it is much for a small stack.
+        let shards: Box<[_]> = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
+        let Ok(shards) = shards.try_into() else {
+            unreachable!("so many were made");
+        };
         Self {
             digester: Digester::new(&random),
             sequence,
@@ -287,9 +293,14 @@ impl Shards {
         self.digester.digest(key.as_str())
     }
 
+    fn digest_of(&self, claim: &Claim) -> Digest {
+        let place = claim.place().map(Digest::from_place);
+        place.unwrap_or_else(|| self.digest(claim.key()))
+    }
+
     /// Does one step on the shard of `digest`, then wakes whom it concerns.
     fn with<T>(&self, digest: Digest, step: impl FnOnce(&mut Shard, &Sequence) -> T) -> T {
-        let mut shard = lock(&self.shards[digest.shard(self.shards.len())]);
+        let mut shard = lock(&self.shards[digest.shard::<SHARDS>()]);
         let result = step(&mut shard, &self.sequence);
         let wakers = shard.take_wakers();
         drop(shard);

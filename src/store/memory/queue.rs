@@ -1,10 +1,15 @@
 //! A claim that is held, and those who wait for it.
+//!
+//! A hand-over looks at the next in line and at those it fails, not at everybody: who waits for a
+//! version is kept apart, so that all of them can be told at once that it is gone, and nobody has
+//! to look for them while it is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::task::Waker;
 use std::time::Instant;
 
+use super::table::Word;
 use crate::store::{ClaimOptions, Condition, State};
 
 /// A place in a queue. Later comers have greater ones.
@@ -16,7 +21,8 @@ pub(super) struct Held {
     pub(super) options: ClaimOptions,
     /// When it ends by itself: only once it was abandoned.
     pub(super) ends: Option<Instant>,
-    pub(super) queue: Queue,
+    /// Made for the first one who waits.
+    pub(super) queue: Option<Box<Queue>>,
 }
 
 impl Held {
@@ -25,8 +31,13 @@ impl Held {
             token,
             options,
             ends: None,
-            queue: Queue::default(),
+            queue: None,
         }
+    }
+
+    /// How many wait for it.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// Hands the claim on, with its queue.
@@ -39,7 +50,15 @@ impl Held {
 
 /// Who waits, first come first.
 #[derive(Default)]
-pub(super) struct Queue(BTreeMap<Ticket, Waiter>);
+pub(super) struct Queue {
+    line: BTreeMap<Ticket, Waiter>,
+    /// Of these, those who wait for the version of `awaited`.
+    hopeful: BTreeSet<Ticket>,
+    awaited: Option<Word>,
+    /// Those who wait for a version that was not current when they came. It will not be again,
+    /// nor can one have been heard of that is yet to come.
+    doomed: BTreeSet<Ticket>,
+}
 
 pub(super) struct Waiter {
     pub(super) wanted: Wanted,
@@ -55,62 +74,82 @@ pub(super) struct Wanted {
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.line.len()
     }
 
-    /// Takes a place, or changes the waker of one that is taken; returns the old waker.
-    pub(super) fn wait(&mut self, ticket: Ticket, wanted: &Wanted, waker: &Waker) -> Option<Waker> {
-        match self.0.get_mut(&ticket) {
-            Some(waiter) if waiter.waker.will_wake(waker) => None,
-            Some(waiter) => Some(mem::replace(&mut waiter.waker, waker.clone())),
-            None => {
-                let waiter = Waiter {
-                    wanted: wanted.clone(),
-                    waker: waker.clone(),
-                };
-                self.0.insert(ticket, waiter);
-                None
+    /// Takes a place. `word` is what is current now, and `state` is its state.
+    pub(super) fn join(
+        &mut self,
+        ticket: Ticket,
+        wanted: &Wanted,
+        waker: &Waker,
+        word: Word,
+        state: impl FnOnce() -> State,
+    ) {
+        if matches!(wanted.condition, Condition::AnyOf(_)) {
+            self.expect(word);
+            if wanted.condition.may_hold(&state()) {
+                self.hopeful.insert(ticket);
+            } else {
+                self.doomed.insert(ticket);
             }
         }
+        let waiter = Waiter {
+            wanted: wanted.clone(),
+            waker: waker.clone(),
+        };
+        self.line.insert(ticket, waiter);
+    }
+
+    /// Changes the waker of a place that is taken; returns the old one.
+    pub(super) fn rejoin(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
+        let waiter = self.line.get_mut(&ticket)?;
+        if waiter.waker.will_wake(waker) {
+            return None;
+        }
+        Some(mem::replace(&mut waiter.waker, waker.clone()))
     }
 
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waiter> {
-        self.0.remove(&ticket)
+        self.hopeful.remove(&ticket);
+        self.doomed.remove(&ticket);
+        self.line.remove(&ticket)
     }
 
     pub(super) fn wakers(&self) -> impl Iterator<Item = Waker> {
-        self.0.values().map(|waiter| waiter.waker.clone())
+        self.line.values().map(|waiter| waiter.waker.clone())
     }
 
-    /// Takes out the first one whose condition may hold in `state`, as `next`; and as `failed`
-    /// those before it, and all who wait for a version that is gone for good.
-    pub(super) fn pass_on(&mut self, state: &State) -> PassedOn {
-        let mut next = None;
-        let mut failed = Vec::new();
-        for (ticket, Waiter { wanted, .. }) in &self.0 {
-            // A version does not come back. Whether the resource exists may change while others
-            // are served.
-            let is_final = matches!(wanted.condition, Condition::AnyOf(_));
-            if next.is_some() && !is_final {
-                continue;
-            }
-            if !wanted.condition.may_hold(state) {
-                failed.push(*ticket);
-            } else if next.is_none() {
-                next = Some(*ticket);
-            }
-        }
-        PassedOn {
-            next: next.and_then(|ticket| self.0.remove_entry(&ticket)),
-            failed: failed
-                .into_iter()
-                .filter_map(|ticket| self.0.remove_entry(&ticket))
-                .collect(),
+    /// Ends the hope of those who wait for any other version than that of `word`.
+    fn expect(&mut self, word: Word) {
+        if self.awaited.replace(word) != Some(word) && !self.hopeful.is_empty() {
+            self.doomed.append(&mut self.hopeful);
         }
     }
-}
 
-pub(super) struct PassedOn {
-    pub(super) next: Option<(Ticket, Waiter)>,
-    pub(super) failed: Vec<(Ticket, Waiter)>,
+    /// Takes out all who wait for a version that is gone, and then, first come first, who fails in
+    /// this state, up to the one who is next.
+    pub(super) fn pass_on(
+        &mut self,
+        word: Word,
+        state: &State,
+        mut fail: impl FnMut(Ticket, Waker),
+    ) -> Option<(Ticket, Waiter)> {
+        self.expect(word);
+        while let Some(ticket) = self.doomed.pop_first() {
+            if let Some(waiter) = self.line.remove(&ticket) {
+                fail(ticket, waiter.waker);
+            }
+        }
+        while let Some((ticket, waiter)) = self.line.pop_first() {
+            self.hopeful.remove(&ticket);
+            // Whether the resource exists may change while others are served: those further back
+            // are asked when it is their turn.
+            if waiter.wanted.condition.may_hold(state) {
+                return Some((ticket, waiter));
+            }
+            fail(ticket, waiter.waker);
+        }
+        None
+    }
 }

@@ -42,8 +42,7 @@ impl Sequence {
 
     /// The version with this number, without touching the allocator.
     pub(super) fn version(&self, number: u64) -> Version {
-        let mut buffer = itoa::Buffer::new();
-        Version::from_opaque(&[&self.epoch, buffer.format(number).as_bytes()])
+        Version::numbered(&self.epoch, number)
     }
 }
 

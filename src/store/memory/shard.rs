@@ -8,7 +8,7 @@ use std::mem;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::digest_map::{Digest, DigestMap};
+use super::digest_map::{Digest, DigestMap, Entry};
 use super::queue::{Held, Ticket, Waiter, Wanted};
 use super::sequence::Sequence;
 use super::table::{Table, Word};
@@ -49,10 +49,13 @@ pub(super) enum Answered {
 }
 
 impl Answered {
-    pub(super) fn claimed(self, key: ResourceKey) -> Claimed {
+    pub(super) fn claimed(self, key: &ResourceKey, digest: Digest) -> Claimed {
         match self {
             Self::Failed(state) => Claimed::Failed(state),
-            Self::Granted { token, state } => Claimed::Granted(Claim::new(key, token, state)),
+            Self::Granted { token, state } => {
+                let claim = Claim::new(key.clone(), token, state);
+                Claimed::Granted(claim.at(digest.to_place()))
+            }
         }
     }
 }
@@ -120,7 +123,7 @@ impl Shard {
 
     pub(super) fn current(&mut self, digest: Digest, sequence: &Sequence) -> Snapshot {
         self.end_abandoned(sequence);
-        let state = self.table.state(digest, sequence);
+        let state = self.table.word(digest).state(sequence);
         match self.held.get(digest) {
             None => Snapshot::settled(state),
             Some(_) => Snapshot::unsettled(state),
@@ -160,9 +163,15 @@ impl Shard {
         let Some(held) = self.held.get_mut(digest) else {
             return Ok(self.claim_free(digest, &wanted.condition, wanted.options, sequence));
         };
-        let ticket = match *place {
-            Some(ticket) => ticket,
-            None if held.queue.len() >= self.limits.per_resource
+        match *place {
+            // Not dropped but woken, outside of the lock: with a waker may go its task, and with
+            // that whatever claims it holds.
+            Some(ticket) => {
+                let queue = held.queue.as_mut();
+                let old = queue.and_then(|queue| queue.rejoin(ticket, waker));
+                self.wakers.extend(old);
+            }
+            None if held.waiting() >= self.limits.per_resource
                 || self.queued >= self.limits.per_shard =>
             {
                 return Err(Busy {
@@ -172,12 +181,13 @@ impl Shard {
             }
             None => {
                 self.queued += 1;
-                *place.insert(sequence.next())
+                let ticket = *place.insert(sequence.next());
+                let word = self.table.word(digest);
+                let state = || word.state(sequence);
+                let queue = held.queue.get_or_insert_default();
+                queue.join(ticket, wanted, waker, word, state);
             }
-        };
-        // Not dropped but woken, outside of the lock: with a waker may go its task, and with that
-        // whatever claims it holds.
-        self.wakers.extend(held.queue.wait(ticket, wanted, waker));
+        }
         Err(busy(held))
     }
 
@@ -188,12 +198,12 @@ impl Shard {
         options: ClaimOptions,
         sequence: &Sequence,
     ) -> Answered {
-        let state = self.table.state(digest, sequence);
+        let state = self.table.word(digest).state(sequence);
         if !condition.may_hold(&state) {
             return Answered::Failed(state);
         }
         let token = sequence.next();
-        self.held.insert(digest, Held::new(token, options));
+        self.held.insert_new(digest, Held::new(token, options));
         Answered::Granted { token, state }
     }
 
@@ -209,13 +219,13 @@ impl Shard {
     ) -> Option<Waiter> {
         match self.answers.remove(&ticket) {
             None => {
-                let waiter = self.held.get_mut(digest)?.queue.leave(ticket)?;
+                let waiter = self.held.get_mut(digest)?.queue.as_mut()?.leave(ticket)?;
                 self.queued -= 1;
                 Some(waiter)
             }
             Some(Answered::Failed(_)) => None,
             Some(Answered::Granted { .. }) => {
-                self.pass_on(digest, sequence);
+                self.end(digest, sequence);
                 None
             }
         }
@@ -229,24 +239,26 @@ impl Shard {
         sequence: &Sequence,
     ) -> Settled {
         self.end_abandoned(sequence);
-        let Some(held) = self.held.get(digest).filter(|held| held.token == token) else {
-            return Settled::Fenced(self.table.state(digest, sequence));
+        let held = self.held.entry(digest);
+        let Some(held) = held.filter(|held| held.get().token == token) else {
+            return Settled::Fenced(self.table.word(digest).state(sequence));
         };
-        if let Some(ends) = held.ends {
+        if let Some(ends) = held.get().ends {
             self.abandoned.remove(&(ends, token));
         }
         let word = match outcome {
-            Outcome::Deleted => Some(Word::DELETED),
-            Outcome::Unchanged => None,
+            Outcome::Deleted => Word::DELETED,
+            Outcome::Unchanged => self.table.word(digest),
             // Whether it exists now is what nobody knows.
-            Outcome::Unknown => Some(Word::unseen(sequence.next())),
-            Outcome::Written => Some(Word::present(sequence.next())),
+            Outcome::Unknown => Word::unseen(sequence.next()),
+            Outcome::Written => Word::present(sequence.next()),
         };
-        if let Some(word) = word {
+        if outcome != Outcome::Unchanged {
             self.table.set(digest, word, sequence);
         }
-        let state = self.table.state(digest, sequence);
-        self.pass_on(digest, sequence);
+        let state = word.state(sequence);
+        let (answers, wakers) = (&mut self.answers, &mut self.wakers);
+        self.queued -= pass_on(held, word, &state, sequence, answers, wakers);
         Settled::Done(state)
     }
 
@@ -260,7 +272,8 @@ impl Shard {
         held.ends = Some(ends);
         self.abandoned.insert((ends, token), digest);
         // From now on there is a moment when those who wait must look for themselves.
-        self.wakers.extend(held.queue.wakers());
+        self.wakers
+            .extend(held.queue.iter().flat_map(|queue| queue.wakers()));
     }
 
     /// Ends the abandoned claims whose time has come, of whatever resource: so none of them stays
@@ -276,35 +289,50 @@ impl Shard {
             let digest = first.remove();
             let fresh = Word::unseen(sequence.next());
             self.table.set(digest, fresh, sequence);
-            self.pass_on(digest, sequence);
+            self.end(digest, sequence);
         }
     }
 
-    /// The claim on this resource is over: gives it to the first one in the queue who still wants
-    /// it.
-    fn pass_on(&mut self, digest: Digest, sequence: &Sequence) {
-        let Some(held) = self.held.get_mut(digest) else {
-            return;
-        };
-        let state = self.table.state(digest, sequence);
-        let passed_on = held.queue.pass_on(&state);
-        self.queued -= passed_on.failed.len() + usize::from(passed_on.next.is_some());
-        for (ticket, waiter) in passed_on.failed {
-            let answered = Answered::Failed(state.clone());
-            self.answers.insert(ticket, answered);
-            self.wakers.push(waiter.waker);
-        }
-        match passed_on.next {
-            None => self.held.remove(digest),
-            Some((ticket, waiter)) => {
-                let token = sequence.next();
-                held.pass_to(token, waiter.wanted.options);
-                let answered = Answered::Granted { token, state };
-                self.answers.insert(ticket, answered);
-                self.wakers.push(waiter.waker);
-            }
+    /// The claim on this resource is over, and nobody tells of its end.
+    fn end(&mut self, digest: Digest, sequence: &Sequence) {
+        if let Some(held) = self.held.entry(digest) {
+            let word = self.table.word(digest);
+            let state = word.state(sequence);
+            let (answers, wakers) = (&mut self.answers, &mut self.wakers);
+            self.queued -= pass_on(held, word, &state, sequence, answers, wakers);
         }
     }
+}
+
+/// Gives a claim that is over to the first one in its queue who still wants it. Says how many left
+/// the queue.
+fn pass_on(
+    mut held: Entry<'_, Held>,
+    word: Word,
+    state: &State,
+    sequence: &Sequence,
+    answers: &mut BTreeMap<Ticket, Answered>,
+    wakers: &mut Vec<Waker>,
+) -> usize {
+    let queue = held.get_mut().queue.as_mut();
+    let mut failed = 0;
+    let next = queue.and_then(|queue| {
+        queue.pass_on(word, state, |ticket, waker| {
+            failed += 1;
+            answers.insert(ticket, Answered::Failed(state.clone()));
+            wakers.push(waker);
+        })
+    });
+    let Some((ticket, waiter)) = next else {
+        held.remove();
+        return failed;
+    };
+    let token = sequence.next();
+    held.get_mut().pass_to(token, waiter.wanted.options);
+    let state = state.clone();
+    answers.insert(ticket, Answered::Granted { token, state });
+    wakers.push(waiter.waker);
+    failed + 1
 }
 
 const fn busy(held: &Held) -> Busy {

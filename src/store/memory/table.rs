@@ -26,7 +26,7 @@ impl Word {
         Self(number << 1 | 1)
     }
 
-    fn state(self, sequence: &Sequence) -> State {
+    pub(super) fn state(self, sequence: &Sequence) -> State {
         let current = || Current::new(sequence.version(self.0 >> 1));
         match self {
             Self::DELETED => State::Absent,
@@ -60,9 +60,9 @@ impl Table {
         self.words.len()
     }
 
-    pub(super) fn state(&self, digest: Digest, sequence: &Sequence) -> State {
+    pub(super) fn word(&self, digest: Digest) -> Word {
         let word = self.words.get(digest).copied();
-        word.unwrap_or(Word::unseen(self.baseline)).state(sequence)
+        word.unwrap_or(Word::unseen(self.baseline))
     }
 
     pub(super) fn set(&mut self, digest: Digest, word: Word, sequence: &Sequence) {
@@ -74,6 +74,6 @@ impl Table {
             self.words.clear();
             self.baseline = sequence.next();
         }
-        self.words.insert(digest, word);
+        self.words.insert_new(digest, word);
     }
 }
