@@ -274,7 +274,7 @@ pub fn decide(
         }
     }
     if let Some(field) = preconditions.if_none_match() {
-        match (if_none_match(&field, selected, rules), access) {
+        match (if_none_match(&field, access, selected, rules), access) {
             (Truth::Holds, _)
             | (Truth::Unknown | Truth::Fails(Refusal::Malformed { .. }), Access::Read) => {}
             (Truth::Unknown, _) => return Decision::Probe,
@@ -353,6 +353,15 @@ enum Truth {
 
 fn if_match(field: &TagField<'_>, selected: Selected<'_>, rules: &Rules) -> Truth {
     let current = selected.validators();
+    // Where it makes no difference whether the list can be read, it is not, unless it may hold one
+    // of the tags in question.
+    if let Some(current) = current
+        && !rules.malformed_is_bad_request
+        && !may_hold(field, current, current.alternates, rules)
+        && !field.is_any()
+    {
+        return Truth::Fails(Refusal::IfMatch);
+    }
     let names_current =
         |tag| current.is_some_and(|current| names_state(tag, current, rules.tolerant));
     match (field.scan(rules.limits, names_current), selected) {
@@ -373,8 +382,31 @@ fn names_state(tag: EntityTagRef<'_>, current: Validators<'_>, tolerant: bool) -
     is_current(tag) || tolerant && is_current(tag.without_proxy_marks())
 }
 
-fn if_none_match(field: &TagField<'_>, selected: Selected<'_>, rules: &Rules) -> Truth {
+/// May `field` hold the tag of `current`, an alias of it, or one of `others`?
+fn may_hold(
+    field: &TagField<'_>,
+    current: Validators<'_>,
+    others: &[EntityTag],
+    rules: &Rules,
+) -> bool {
+    // A proxy's mark stands behind what it marks.
+    let may_hold = |opaque| field.may_hold(opaque, rules.tolerant, rules.limits);
+    current.tag.is_some_and(|own| may_hold(own.opaque()))
+        || current.aliases.iter().any(|other| may_hold(other.opaque()))
+        || others.iter().any(|other| may_hold(other.opaque()))
+}
+
+fn if_none_match(
+    field: &TagField<'_>,
+    access: Access,
+    selected: Selected<'_>,
+    rules: &Rules,
+) -> Truth {
     let current = selected.validators().unwrap_or_default();
+    // As in `if_match`: to a read, a list that cannot be read is one that does not match.
+    if access == Access::Read && !may_hold(field, current, &[], rules) && !field.is_any() {
+        return Truth::Holds;
+    }
     let is_own = |tag: EntityTagRef<'_>| {
         let mut aliases = current.aliases.iter();
         current.tag.is_some_and(|own| own.weak_eq(tag))

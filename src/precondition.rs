@@ -23,6 +23,7 @@ use http::header::{
     HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE,
 };
+use memchr::memmem;
 
 use crate::entity_tag::{EntityTag, EntityTagError, EntityTagErrorKind, EntityTagRef, EntityTags};
 use crate::http_date::HttpDate;
@@ -62,38 +63,69 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy)]
 pub struct Preconditions<'h> {
     headers: &'h HeaderMap,
-    present: Present,
+    if_match: Lines<'h>,
+    if_none_match: Lines<'h>,
+    if_modified_since: Lines<'h>,
+    if_unmodified_since: Lines<'h>,
+    if_range: Lines<'h>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Present {
-    if_match: bool,
-    if_none_match: bool,
-    if_modified_since: bool,
-    if_unmodified_since: bool,
-    if_range: bool,
+/// The lines of one field. Nearly always there is one, which is then not looked up again.
+#[derive(Debug, Clone, Copy)]
+enum Lines<'h> {
+    None,
+    One(&'h HeaderValue),
+    Several,
+}
+
+impl<'h> Lines<'h> {
+    const fn add(&mut self, line: &'h HeaderValue) {
+        *self = match self {
+            Self::None => Self::One(line),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    const fn is_some(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The value of a field that may come once.
+    const fn only(self) -> Option<&'h HeaderValue> {
+        match self {
+            Self::One(line) => Some(line),
+            Self::None | Self::Several => None,
+        }
+    }
 }
 
 impl<'h> Preconditions<'h> {
     /// Looks for the conditional fields of `headers`.
     #[must_use]
     pub fn from_headers(headers: &'h HeaderMap) -> Self {
-        let mut present = Present::default();
+        let mut found = Self {
+            headers,
+            if_match: Lines::None,
+            if_none_match: Lines::None,
+            if_modified_since: Lines::None,
+            if_unmodified_since: Lines::None,
+            if_range: Lines::None,
+        };
         // One pass over the few fields of a request costs less than five hashed look-ups.
-        for name in headers.keys() {
+        for (name, line) in headers {
             if name == IF_NONE_MATCH {
-                present.if_none_match = true;
+                found.if_none_match.add(line);
             } else if name == IF_MATCH {
-                present.if_match = true;
+                found.if_match.add(line);
             } else if name == IF_MODIFIED_SINCE {
-                present.if_modified_since = true;
+                found.if_modified_since.add(line);
             } else if name == IF_UNMODIFIED_SINCE {
-                present.if_unmodified_since = true;
+                found.if_unmodified_since.add(line);
             } else if name == IF_RANGE {
-                present.if_range = true;
+                found.if_range.add(line);
             }
         }
-        Self { headers, present }
+        found
     }
 
     /// The header that these are in.
@@ -104,62 +136,58 @@ impl<'h> Preconditions<'h> {
     /// Does the request carry no conditional field at all?
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        let present = &self.present;
-        !(present.if_match
-            || present.if_none_match
-            || present.if_modified_since
-            || present.if_unmodified_since
-            || present.if_range)
+        !(self.if_match.is_some()
+            || self.if_none_match.is_some()
+            || self.if_modified_since.is_some()
+            || self.if_unmodified_since.is_some()
+            || self.if_range.is_some())
     }
 
     /// `If-Match`, readable or not.
     #[must_use]
     pub fn if_match(&self) -> Option<TagField<'h>> {
-        self.present.if_match.then_some(TagField {
-            headers: self.headers,
-            name: &IF_MATCH,
-        })
+        self.tag_field(self.if_match, &IF_MATCH)
     }
 
     /// `If-None-Match`, readable or not.
     #[must_use]
     pub fn if_none_match(&self) -> Option<TagField<'h>> {
-        self.present.if_none_match.then_some(TagField {
+        self.tag_field(self.if_none_match, &IF_NONE_MATCH)
+    }
+
+    fn tag_field(&self, lines: Lines<'h>, name: &'static HeaderName) -> Option<TagField<'h>> {
+        lines.is_some().then_some(TagField {
             headers: self.headers,
-            name: &IF_NONE_MATCH,
+            name,
+            only: lines.only(),
         })
     }
 
     /// The value of `If-None-Match`, if it is `tag` and nothing else.
     pub(crate) fn as_sent(&self, tag: &EntityTag) -> Option<HeaderValue> {
-        let mut lines = self.if_none_match()?.lines();
-        let line = lines.next().filter(|line| *line == tag.as_bytes())?;
-        lines.next().is_none().then(|| line.clone())
+        let line = self.if_none_match.only()?;
+        (line == tag.as_bytes()).then(|| line.clone())
     }
 
     /// The date of `If-Modified-Since`, if there is exactly one and it can be read.
     #[must_use]
     pub fn if_modified_since(&self) -> Option<HttpDate> {
-        self.present
-            .if_modified_since
-            .then(|| self.date(&IF_MODIFIED_SINCE))?
+        HttpDate::parse(self.if_modified_since.only()?.as_bytes())
     }
 
     /// The date of `If-Unmodified-Since`, if there is exactly one and it can be read.
     #[must_use]
     pub fn if_unmodified_since(&self) -> Option<HttpDate> {
-        self.present
-            .if_unmodified_since
-            .then(|| self.date(&IF_UNMODIFIED_SINCE))?
+        HttpDate::parse(self.if_unmodified_since.only()?.as_bytes())
     }
 
     /// `If-Range`, in a request that has a `Range` for it to speak of.
     #[must_use]
     pub fn if_range(&self) -> Option<IfRange<'h>> {
-        if !self.present.if_range || !self.headers.contains_key(RANGE) {
+        if !self.if_range.is_some() || !self.headers.contains_key(RANGE) {
             return None;
         }
-        let Some(value) = self.only(&IF_RANGE) else {
+        let Some(value) = self.if_range.only() else {
             return Some(IfRange::Unreadable);
         };
         let value = value.as_bytes().trim_ascii();
@@ -168,17 +196,6 @@ impl<'h> Preconditions<'h> {
             (_, Some(date)) => IfRange::Date(date),
             _ => IfRange::Unreadable,
         })
-    }
-
-    fn date(&self, name: &HeaderName) -> Option<HttpDate> {
-        HttpDate::parse(self.only(name)?.as_bytes())
-    }
-
-    /// The value of a field that may come once.
-    fn only(&self, name: &HeaderName) -> Option<&'h HeaderValue> {
-        let mut lines = self.headers.get_all(name).iter();
-        let first = lines.next()?;
-        lines.next().is_none().then_some(first)
     }
 }
 
@@ -202,6 +219,8 @@ pub enum IfRange<'h> {
 pub struct TagField<'h> {
     headers: &'h HeaderMap,
     name: &'static HeaderName,
+    /// Its line, if it has one and no more.
+    only: Option<&'h HeaderValue>,
 }
 
 impl<'h> TagField<'h> {
@@ -213,7 +232,9 @@ impl<'h> TagField<'h> {
 
     /// The field lines, in the order in which they came.
     pub fn lines(&self) -> impl Iterator<Item = &'h HeaderValue> + use<'h> {
-        self.headers.get_all(self.name).iter()
+        let several = self.only.is_none();
+        let several = several.then(|| self.headers.get_all(self.name).iter());
+        self.only.into_iter().chain(several.into_iter().flatten())
     }
 
     /// Is it `*`, alone?
@@ -240,33 +261,96 @@ impl<'h> TagField<'h> {
         limits: Limits,
         mut matches: impl FnMut(EntityTagRef<'h>) -> bool,
     ) -> Result<ListMatch, EntityTagError> {
-        if self.is_any() {
-            return Ok(ListMatch::Any);
-        }
-        let mut bytes = 0;
-        let mut tags = 0;
-        let mut found = false;
-        for line in self.lines() {
-            bytes += line.len();
-            if bytes > limits.bytes {
-                return Err(EntityTagError::new(
-                    EntityTagErrorKind::TooLong,
-                    limits.bytes,
-                ));
+        let mut list = List {
+            limits,
+            bytes: 0,
+            tags: 0,
+            found: false,
+        };
+        if let Some(line) = self.only {
+            if is_wildcard(line) {
+                return Ok(ListMatch::Any);
             }
-            for tag in EntityTags::new(line.as_bytes()) {
-                let tag = tag.map_err(|error| wildcard_or(error, line))?;
-                tags += 1;
-                if tags > limits.tags {
-                    return Err(EntityTagError::new(EntityTagErrorKind::TooMany, bytes));
-                }
-                found = found || matches(tag);
+            list.read(line, &mut matches)?;
+        } else {
+            for line in self.lines() {
+                list.read(line, &mut matches)?;
             }
         }
-        if tags == 0 {
-            return Err(EntityTagError::new(EntityTagErrorKind::Empty, bytes));
+        list.end()
+    }
+
+    /// May one of its entity-tags have `opaque` between its quotes, or begin with it if `prefix`?
+    /// If not, a [`scan`](Self::scan) for it finds nothing, or an error. Many times faster than to
+    /// scan, and says yes to short fields without a look.
+    pub(crate) fn may_hold(&self, opaque: &[u8], prefix: bool, limits: Limits) -> bool {
+        let bytes = match self.only {
+            Some(line) => line.len(),
+            None => self.lines().map(HeaderValue::len).sum(),
+        };
+        // To scan what is over the limit costs nothing.
+        if bytes <= WORTH_A_SEARCH || bytes > limits.bytes {
+            return true;
         }
-        Ok(ListMatch::Tags(found))
+        // Tags of one store begin alike: it is the end of one, and its quote, that is rare.
+        let end = opaque.get(opaque.len().saturating_sub(END)..);
+        let end = end.unwrap_or(opaque);
+        let mut quoted = [b'"'; END + 1];
+        let sought = match quoted.get_mut(..end.len()) {
+            Some(room) if !prefix => {
+                room.copy_from_slice(end);
+                quoted.get(..=end.len()).unwrap_or(end)
+            }
+            _ => end,
+        };
+        self.lines()
+            .any(|line| memmem::find(line.as_bytes(), sought).is_some())
+    }
+}
+
+/// Fields up to this length are scanned about as fast as they are searched.
+const WORTH_A_SEARCH: usize = 512;
+/// How much of a tag's end is sought.
+const END: usize = 7;
+
+/// What was read of a list up to now.
+struct List {
+    limits: Limits,
+    bytes: usize,
+    tags: usize,
+    found: bool,
+}
+
+impl List {
+    fn read<'h>(
+        &mut self,
+        line: &'h HeaderValue,
+        matches: &mut impl FnMut(EntityTagRef<'h>) -> bool,
+    ) -> Result<(), EntityTagError> {
+        let limits = self.limits;
+        self.bytes += line.len();
+        if self.bytes > limits.bytes {
+            return Err(EntityTagError::new(
+                EntityTagErrorKind::TooLong,
+                limits.bytes,
+            ));
+        }
+        for tag in EntityTags::new(line.as_bytes()) {
+            let tag = tag.map_err(|error| wildcard_or(error, line))?;
+            self.tags += 1;
+            if self.tags > limits.tags {
+                return Err(EntityTagError::new(EntityTagErrorKind::TooMany, self.bytes));
+            }
+            self.found = self.found || matches(tag);
+        }
+        Ok(())
+    }
+
+    const fn end(self) -> Result<ListMatch, EntityTagError> {
+        if self.tags == 0 {
+            return Err(EntityTagError::new(EntityTagErrorKind::Empty, self.bytes));
+        }
+        Ok(ListMatch::Tags(self.found))
     }
 }
 

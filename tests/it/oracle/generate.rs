@@ -106,10 +106,21 @@ pub(super) fn list_line() -> impl Strategy<Value = Vec<u8>> {
         }
         line
     });
+    // Tags of what nobody asks for, so many that the list is searched before it is scanned.
+    let long = (1..4_usize, list.clone(), any::<bool>()).prop_map(|(count, list, last)| {
+        let others = "\"of-another-representation-5\", "
+            .repeat(count * 8)
+            .into_bytes();
+        match last {
+            true => [&others[..], &list[..]].concat(),
+            false => [&list[..], b", ", &others[..]].concat(),
+        }
+    });
     let line = prop_oneof![
         4 => spelled_tag(),
         3 => Just(b"*".to_vec()),
         6 => list,
+        3 => long,
         1 => field_bytes(),
     ];
     (padding(), line, padding())

@@ -23,7 +23,10 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         Just(b' '),
         any::<u8>()
     ];
-    prop_oneof![vec(byte, 0..24), generate::list_line()]
+    // Long runs without a quote are read many bytes at a time.
+    let run = (vec(0x20..=0xFF_u8, 0..40), vec(byte.clone(), 0..12))
+        .prop_map(|(run, after)| [b"\"", &run[..], &after[..]].concat());
+    prop_oneof![vec(byte, 0..24), run, generate::list_line()]
 }
 
 fn plain(tag: EntityTagRef<'_>) -> Tag {
