@@ -245,7 +245,7 @@ where
             let answer = client.call(request).await.map_err(Into::into)?;
             let (parts, body) = answer.into_parts();
             let content = read_body(body, longest).await;
-            let content = content.map(http_body_util::Collected::to_bytes);
+            let content = content.map(|whole| whole.content().clone());
             Ok(Answer { parts, content })
         };
         match settings.runtime.within(limit, answer).await {

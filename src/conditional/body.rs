@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Collected;
 use pin_project_lite::pin_project;
 
 use super::settling::Settling;
+use super::upload::Whole;
 use crate::problem::Reason;
 
 pin_project! {
@@ -41,7 +41,7 @@ pin_project! {
     #[project = RequestKindProjection]
     enum RequestKind<B> {
         Inner { #[pin] body: B },
-        Read { #[pin] body: Collected<Bytes> },
+        Read { body: Whole },
     }
 }
 
@@ -53,7 +53,7 @@ impl<B> RequestBody<B> {
         }
     }
 
-    pub(crate) const fn read(body: Collected<Bytes>) -> Self {
+    pub(crate) const fn read(body: Whole) -> Self {
         Self {
             kind: RequestKind::Read { body },
         }
@@ -73,9 +73,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             RequestKindProjection::Inner { body } => body.poll_frame(context),
-            RequestKindProjection::Read { body } => {
-                body.poll_frame(context).map_err(|never| match never {})
-            }
+            RequestKindProjection::Read { body } => Poll::Ready(body.next_frame().map(Ok)),
         }
     }
 
@@ -118,7 +116,7 @@ pin_project! {
         Settling { #[pin] body: B, end: Box<Settling> },
         Full { bytes: Bytes, reason: Option<Reason> },
         // Whole, trailers included.
-        Read { #[pin] body: Collected<Bytes> },
+        Read { body: Whole },
         // Like an empty one, but its length is nobody's business: hyper would say
         // `content-length: 0` of a 304 to HEAD, which the 200 does not have (RFC 9110, 8.6).
         NoContent,
@@ -132,7 +130,7 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(crate) const fn read(body: Collected<Bytes>) -> Self {
+    pub(crate) const fn read(body: Whole) -> Self {
         Self {
             kind: ResponseKind::Read { body },
         }
@@ -217,9 +215,7 @@ where
                 let bytes = std::mem::take(bytes);
                 Poll::Ready(bytes.has_remaining().then(|| Ok(Frame::data(bytes))))
             }
-            ResponseKindProjection::Read { body } => {
-                body.poll_frame(context).map_err(|never| match never {})
-            }
+            ResponseKindProjection::Read { body } => Poll::Ready(body.next_frame().map(Ok)),
             ResponseKindProjection::NoContent => Poll::Ready(None),
         }
     }

@@ -41,7 +41,7 @@ pub(crate) use self::held::Held;
 pub(crate) use self::layer::{OfRequest, PolicyOf};
 pub(crate) use self::patience::Patience;
 pub(crate) use self::respond::kept_fields;
-pub(crate) use self::upload::{Unread, read_body, share};
+pub(crate) use self::upload::{Unread, Whole, collect, read_body};
 
 pub use self::body::{RequestBody, ResponseBody};
 pub use self::future::ResponseFuture;

@@ -16,7 +16,6 @@ use http::header::{
 use http::request::Parts;
 use http::{Extensions, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::Collected;
 use tower_service::Service;
 
 use super::respond::own_tag;
@@ -85,7 +84,7 @@ impl Reader {
                     }
                     _ => Err(Unread::BrokeOff),
                 };
-                Ok(ReadBack::new(head, body.map(Collected::to_bytes)))
+                Ok(ReadBack::new(head, body.map(|body| body.content().clone())))
             });
             answer
         };

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::Collected;
 use tower_service::Service;
 
 use super::key::{IdempotencyKey, KeyError};
@@ -18,7 +17,7 @@ use super::source::Source;
 use super::store::RecordKey;
 use super::stored::StoredResponse;
 use crate::conditional::{
-    Patience, RequestBody, ResponseBody, Unread, kept_fields, read_body, share,
+    Patience, RequestBody, ResponseBody, Unread, Whole, kept_fields, read_body,
 };
 use crate::observe::{StoreStep, Subject};
 use crate::problem::{Problem, Reason};
@@ -64,10 +63,11 @@ where
             body,
             mut inner,
         } = self;
-        let (content, body) = match exchange.read(&parts.headers, body).await {
+        let body = match exchange.read(&parts.headers, body).await {
             ControlFlow::Continue(read) => read,
             ControlFlow::Break(answer) => return Ok(answer),
         };
+        let content = body.content().clone();
         let body = RequestBody::read(body);
         let key = match exchange.key(key, &parts, &content) {
             ControlFlow::Continue(Some(key)) => key,
@@ -79,8 +79,6 @@ where
         };
         let policy = &exchange.policy;
         let fingerprint = policy.fingerprint_of(&parts, &content, key.scope());
-        let kept = kept_fields(&parts.headers);
-        let runtime = exchange.config.runtime.clone();
         let run = Run {
             exchange: exchange.clone(),
             key,
@@ -88,7 +86,15 @@ where
             parts,
             content,
         };
-        let answer = runtime.detach(|client| run.run(body, inner, client)).await;
+        let asked = match run.ask() {
+            ControlFlow::Continue(asked) => asked,
+            ControlFlow::Break(answer) => return Ok(answer),
+        };
+        let kept = kept_fields(&run.parts.headers);
+        let runtime = exchange.config.runtime.clone();
+        let work = |client| run.run(asked, body, inner, client);
+        // Apart, so that a replay is not moved about with room for all that a first run needs.
+        let answer = Box::pin(runtime.detach(work)).await;
         // A handler that panics takes its task along; its attempt was abandoned on the way down.
         answer.unwrap_or_else(|| Ok(exchange.outcome_unknown(&kept)))
     }
@@ -99,14 +105,14 @@ impl Exchange {
         &self,
         headers: &HeaderMap,
         body: B,
-    ) -> ControlFlow<Response<ResponseBody<R>>, (Bytes, Collected<Bytes>)>
+    ) -> ControlFlow<Response<ResponseBody<R>>, Whole>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
         let limit = self.policy.request_limit;
         let problem = match read_body(body, limit).await {
-            Ok(body) => return ControlFlow::Continue(share(body).await),
+            Ok(body) => return ControlFlow::Continue(body),
             Err(Unread::TooLong) => {
                 Problem::of(Reason::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE)
                     .with_detail(format!("The content is longer than {limit} bytes."))
@@ -128,7 +134,7 @@ impl Exchange {
     ) -> ControlFlow<Response<ResponseBody<R>>, Option<RecordKey>> {
         let headers = &parts.headers;
         let key = match (key, &self.policy.source.0) {
-            (Some(key), _) => Some(format!("header:{}", key.as_str())),
+            (Some(key), _) => Some(["header:", key.as_str()].concat()),
             (None, Source::Header(_)) => None,
             (None, Source::Body { kind, find, .. }) => match find(parts, content) {
                 Ok(key) => key.map(|key| format!("{kind}:{key}")),

@@ -38,7 +38,7 @@ impl Fingerprint {
         let mut hash = Hasher::default();
         hash.part(parts.method.as_str().as_bytes());
         hash.part(target.as_bytes());
-        hash.part(&media_type(parts));
+        hash.part_in_lower_case(media_type(parts));
         hash.part(field(parts, &CONTENT_ENCODING));
         hash.part(principal.as_bytes());
         hash.part(content);
@@ -98,16 +98,28 @@ impl Hasher {
         self.0.update(part);
     }
 
+    /// ASCII letters in lower case, without a copy of the whole.
+    fn part_in_lower_case(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        let mut buffer = [0; 32];
+        for chunk in part.chunks(buffer.len()) {
+            for (lower, byte) in buffer.iter_mut().zip(chunk) {
+                *lower = byte.to_ascii_lowercase();
+            }
+            self.0.update(buffer.get(..chunk.len()).unwrap_or_default());
+        }
+    }
+
     pub(super) fn finish(self) -> Fingerprint {
         Fingerprint(self.0.finalize().into())
     }
 }
 
 /// Without its parameters: `charset=utf-8` is no other operation.
-fn media_type(parts: &Parts) -> Vec<u8> {
+fn media_type(parts: &Parts) -> &[u8] {
     let value = field(parts, &CONTENT_TYPE);
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().to_ascii_lowercase()
+    essence.trim_ascii()
 }
 
 fn field<'p>(parts: &'p Parts, name: &HeaderName) -> &'p [u8] {
@@ -162,6 +174,17 @@ mod tests {
             fingerprint("POST", "/", &plain, ""),
             fingerprint("POST", "/", &spelled, "")
         );
+    }
+
+    #[test]
+    fn media_types_of_any_length_are_compared_whole_and_in_lower_case() {
+        for length in [31, 32, 33, 64, 65] {
+            let hash =
+                |media_type: &str| fingerprint("POST", "/", &[("content-type", media_type)], "");
+            let lower = "x".repeat(length);
+            assert_eq!(hash(&lower), hash(&lower.to_uppercase()), "{length}");
+            assert_ne!(hash(&lower), hash(&format!("{}y", &lower[1..])), "{length}");
+        }
     }
 
     #[test]

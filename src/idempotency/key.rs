@@ -40,9 +40,9 @@ impl IdempotencyKey {
     pub fn parse(value: &[u8]) -> Result<Self, KeyError> {
         let value = value.trim_ascii();
         match value {
-            [b'"', inner @ .., b'"'] => Self::new(unescape(inner)?),
+            [b'"', inner @ .., b'"'] => Self::new(&unescape(inner)?),
             _ if value.iter().any(|byte| matches!(byte, b'"' | b',')) => Err(KeyError::Malformed),
-            _ => Self::new(value.to_vec()),
+            _ => Self::new(value),
         }
     }
 
@@ -66,7 +66,7 @@ impl IdempotencyKey {
         &self.0
     }
 
-    fn new(key: Vec<u8>) -> Result<Self, KeyError> {
+    fn new(key: &[u8]) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Empty);
         }
@@ -76,7 +76,7 @@ impl IdempotencyKey {
         if !key.iter().all(u8::is_ascii_graphic) {
             return Err(KeyError::Malformed);
         }
-        let text = String::from_utf8(key).map_err(|_| KeyError::Malformed)?;
+        let text = std::str::from_utf8(key).map_err(|_| KeyError::Malformed)?;
         Ok(Self(text.into()))
     }
 }

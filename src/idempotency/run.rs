@@ -9,7 +9,6 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::BodyExt;
 use tower_service::Service;
 
 use super::duplicate::{Duplicate, OnDuplicate};
@@ -19,10 +18,11 @@ use super::policy::{InDoubt, Keep};
 use super::store::{Attempt, BeginOptions, Begun, Ending, IdempotencyStore, RecordKey};
 use super::stored::StoredResponse;
 use super::ticket::Ticket;
-use crate::conditional::{RequestBody, ResponseBody, kept_fields, share};
+use crate::conditional::{RequestBody, ResponseBody, collect, kept_fields};
 use crate::observe::StoreStep;
 use crate::problem::{Problem, Reason};
 use crate::runtime::Client;
+use crate::store::{Answer, StoreError};
 
 /// Between two looks at a request that is in flight; doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -43,6 +43,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) async fn run<S, B, R>(
         mut self,
+        asked: Asked,
         body: RequestBody<B>,
         mut inner: S,
         client: Client,
@@ -51,7 +52,7 @@ impl Run {
         S: Service<Request<RequestBody<B>>, Response = Response<R>>,
         R: Body<Data = Bytes>,
     {
-        let begun = match self.begin(&client).await {
+        let begun = match self.begin(asked, &client).await {
             ControlFlow::Continue(begun) => begun,
             ControlFlow::Break(answer) => return Ok(answer),
         };
@@ -74,24 +75,59 @@ impl Run {
         }
     }
 
-    /// Starts an attempt, or answers without the handler.
-    async fn begin<R>(
-        &mut self,
-        client: &Client,
-    ) -> ControlFlow<Response<ResponseBody<R>>, Running> {
-        let policy = Arc::clone(&self.exchange.policy);
-        let config = Arc::clone(&self.exchange.config);
-        let mut options = BeginOptions {
+    /// Asks the store for the first time. A first answer that is there at once is replayed at
+    /// once: nothing runs that would have to be kept from the client's leaving.
+    pub(super) fn ask<R>(&self) -> ControlFlow<Response<ResponseBody<R>>, Asked> {
+        let Exchange { config, policy, .. } = &self.exchange;
+        let begun = config
+            .store
+            .begin(&self.key, &self.fingerprint, self.options());
+        ControlFlow::Continue(match begun.try_ready() {
+            Ok(Ok(Begun::Started(attempt))) => {
+                Asked::Started(Running::new(Arc::clone(&config.store), attempt))
+            }
+            Ok(Ok(Begun::Done { response, .. }))
+                if matches!(policy.on_duplicate, OnDuplicate::Replay) =>
+            {
+                return ControlFlow::Break(self.replay(&response));
+            }
+            Ok(begun) => Asked::Answer(Answer::ready(begun)),
+            Err(later) => Asked::Answer(later),
+        })
+    }
+
+    fn options(&self) -> BeginOptions {
+        let policy = &self.exchange.policy;
+        BeginOptions {
             lease: policy.lease,
             ttl: policy.ttl,
             instead_of: None,
+        }
+    }
+
+    /// Starts an attempt, or answers without the handler.
+    async fn begin<R>(
+        &mut self,
+        asked: Asked,
+        client: &Client,
+    ) -> ControlFlow<Response<ResponseBody<R>>, Running> {
+        let mut first = match asked {
+            Asked::Answer(answer) => Some(answer),
+            Asked::Started(running) => return ControlFlow::Continue(running),
         };
+        let policy = Arc::clone(&self.exchange.policy);
+        let config = Arc::clone(&self.exchange.config);
+        let mut options = self.options();
         let mut patience = policy.wait();
         let mut pause = FIRST_PAUSE;
         let mut tries = TRIES;
         while tries > 0 {
-            let begun = config.store.begin(&self.key, &self.fingerprint, options);
-            let begun = match self.exchange.patience().bound(begun).await {
+            let ask = || {
+                let store = &config.store;
+                store.begin(&self.key, &self.fingerprint, options)
+            };
+            let answer = first.take().unwrap_or_else(ask);
+            let begun = match self.exchange.patience().bound(answer).await {
                 Ok(begun) => begun,
                 Err(error) => {
                     self.exchange.store_failed(StoreStep::Begin, &error);
@@ -269,21 +305,15 @@ impl Exchange {
                         .await;
                     return self.handled(head.map(|()| ResponseBody::inner(body)));
                 }
-                let Some(read) = body.collect().await.ok() else {
+                let Ok(body) = collect(body, usize::MAX).await else {
                     let stored = stored.without_content();
                     let answer = self.not_stored(kept, &stored);
                     self.settle(running, Ending::Done(stored)).await;
                     return answer;
                 };
-                let (content, body) = share(read).await;
-                let ending = Ending::Done(stored.with_content(content.clone()));
+                let ending = Ending::Done(stored.with_content(body.content().clone()));
                 self.settle(running, ending).await;
-                // Only a body without trailers has a length to tell.
-                let body = match body.trailers() {
-                    Some(_) => ResponseBody::read(body),
-                    None => ResponseBody::full(content),
-                };
-                return self.handled(head.map(|()| body));
+                return self.handled(head.map(|()| ResponseBody::read(body)));
             }
         };
         self.settle(running, ending).await;
@@ -301,8 +331,14 @@ impl Exchange {
     }
 }
 
+/// What the store said at first.
+pub(super) enum Asked {
+    Answer(Answer<Result<Begun, StoreError>>),
+    Started(Running),
+}
+
 /// An attempt that is abandoned unless it is settled.
-struct Running {
+pub(super) struct Running {
     store: Arc<dyn IdempotencyStore>,
     attempt: Attempt,
     is_open: bool,

@@ -14,7 +14,6 @@ use tower_service::Service;
 use super::layer::Config;
 use crate::conditional::{
     Held, Patience, RequestBody, ResponseBody, ResponseFuture, Unread, kept_fields, read_body,
-    share,
 };
 use crate::decision::Access;
 use crate::key::ResourceKey;
@@ -106,11 +105,11 @@ where
         kept: kept_fields(&parts.headers),
         config,
     };
-    let (content, body) = match read_body(body, exchange.config.request_limit).await {
-        Ok(body) => share(body).await,
+    let body = match read_body(body, exchange.config.request_limit).await {
+        Ok(body) => body,
         Err(unread) => return Ok(exchange.unread(&unread)),
     };
-    let key = exchange.config.key(&parts, &content);
+    let key = exchange.config.key(&parts, body.content());
     let intent = exchange.config.intent(&parts);
     let request = Request::from_parts(parts, RequestBody::read(body));
     let Some(key) = key else {
