@@ -364,25 +364,38 @@ impl Problem {
     /// The document, as JSON.
     #[must_use]
     pub fn to_json(&self) -> Bytes {
-        let extra: usize = self.members.iter().map(|(_, json)| json.len() + 32).sum();
-        let mut json = Vec::with_capacity(192 + self.detail.len() + extra);
+        let members: usize = self
+            .members
+            .iter()
+            .map(|(name, json)| name.len() + json.len() + 4)
+            .sum();
+        // Room for all of it, unless something has to be escaped: no second allocation.
+        let mut json = Vec::with_capacity(
+            FRAME
+                + self.base.len()
+                + self.type_name.len()
+                + self.title.len()
+                + self.detail.len()
+                + self.trace_id.len()
+                + members,
+        );
         json.extend_from_slice(b"{\"type\":");
-        push_string(&mut json, &format!("{}{}", self.base, self.type_name));
+        push_string(&mut json, &[&self.base, &self.type_name]);
         json.extend_from_slice(b",\"title\":");
-        push_string(&mut json, &self.title);
+        push_string(&mut json, &[&self.title]);
         json.extend_from_slice(b",\"status\":");
         json.extend_from_slice(self.status.as_str().as_bytes());
         if !self.detail.is_empty() {
             json.extend_from_slice(b",\"detail\":");
-            push_string(&mut json, &self.detail);
+            push_string(&mut json, &[&self.detail]);
         }
         if !self.trace_id.is_empty() {
             json.extend_from_slice(b",\"traceId\":");
-            push_string(&mut json, &self.trace_id);
+            push_string(&mut json, &[&self.trace_id]);
         }
         for (name, value) in &self.members {
             json.push(b',');
-            push_string(&mut json, name);
+            push_string(&mut json, &[name]);
             json.push(b':');
             json.extend_from_slice(value);
         }
@@ -414,8 +427,25 @@ pub(crate) fn seconds(after: Duration) -> HeaderValue {
         .into()
 }
 
-fn push_string(json: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(json, text).expect("writing a string to memory does not fail");
+/// All of a document but its texts and its further members.
+const FRAME: usize = br#"{"type":"","title":"","status":409,"detail":"","traceId":""}"#.len();
+
+/// One string, of these parts. Most hold nothing that would have to be escaped.
+fn push_string(json: &mut Vec<u8>, parts: &[&str]) {
+    let is_plain = |byte: u8| !matches!(byte, 0..0x20 | b'"' | b'\\');
+    json.push(b'"');
+    for part in parts {
+        if part.bytes().all(is_plain) {
+            json.extend_from_slice(part.as_bytes());
+            continue;
+        }
+        // With its quotes, which are taken off again.
+        let start = json.len();
+        serde_json::to_writer(&mut *json, part).expect("writing a string to memory does not fail");
+        json.pop();
+        json.remove(start);
+    }
+    json.push(b'"');
 }
 
 /// The id by which a request can be found in logs: its `x-request-id`, else the trace id of its
@@ -499,8 +529,11 @@ mod tests {
     #[test]
     fn strings_are_escaped_so_that_any_detail_is_json() {
         let detail = "a \"quote\", a \\, a \n, a \u{1}, an é and a 🦀";
-        let problem = Problem::new(StatusCode::CONFLICT, "x", "X").with_detail(detail);
+        let problem = Problem::new(StatusCode::CONFLICT, "x\"", "X")
+            .with_base("\\/")
+            .with_detail(detail);
         let json: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+        assert_eq!(json["type"], "\\/x\"");
         assert_eq!(json["detail"], detail);
     }
 
