@@ -425,6 +425,59 @@ mod tests {
         }
     }
 
+    // Its generators are not built there.
+    #[cfg(not(loom))]
+    #[test]
+    fn a_search_never_misses_what_a_scan_finds() {
+        use proptest::prelude::*;
+
+        let short = prop::sample::select(&["", "5", "55", "5-gzip", "a,b", "W/"][..]);
+        let opaque = prop_oneof![
+            short.prop_map(|opaque| opaque.as_bytes().to_vec()),
+            prop::collection::vec(prop::sample::select(&b"5-\\\x80"[..]), 0..24),
+        ];
+        let marks =
+            prop::sample::select(&[("", ""), ("W/", ""), ("", "-gzip"), ("W/", "--gzip")][..]);
+        let members = prop::collection::vec((opaque.clone(), marks), 0..5);
+        let (answered, found) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+            cases: 2_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        });
+        let input = (opaque, members, any::<[bool; 2]>());
+        runner
+            .run(&input, |(wanted, members, [tolerant, two_lines])| {
+                let mut lines = vec![b"\"another\", ".repeat(WORTH_A_SEARCH / 8)];
+                if two_lines {
+                    lines.push(Vec::new());
+                }
+                let last = lines.last_mut().unwrap();
+                for (opaque, (before, after)) in &members {
+                    last.extend_from_slice(before.as_bytes());
+                    last.extend([&b"\""[..], &opaque[..], after.as_bytes(), b"\", "].concat());
+                }
+                let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
+                let headers = headers(&IF_NONE_MATCH, &lines);
+                let preconditions = Preconditions::from_headers(&headers);
+                let field = preconditions.if_none_match().unwrap();
+                let matches = |tag: EntityTagRef<'_>| {
+                    tag.opaque() == wanted
+                        || tolerant && tag.without_proxy_marks().opaque() == wanted
+                };
+                let limits = Limits::default();
+                let scanned = field.scan(limits, matches) == Ok(ListMatch::Tags(true));
+                let searched = field.may_hold(&wanted, tolerant, limits);
+                prop_assert!(searched || !scanned, "it was missed");
+                found.set(found.get() + u32::from(scanned));
+                answered.set(answered.get() + u32::from(!searched));
+                Ok(())
+            })
+            .unwrap();
+        let (answered, found) = (answered.get(), found.get());
+        assert!(answered > 50 && found > 50, "{answered} and {found}");
+    }
+
     #[test]
     fn the_limits_are_met_exactly() {
         let longest = format!("\"5\"{}", ",".repeat(8 * 1024 - 3));
