@@ -264,7 +264,7 @@ fn peer_cases(ask: Ask) -> [Case; 4] {
         case("layer, as axum's Router::layer", ask, numbers, |numbers| {
             peers::bare().layer(layer(numbers.clone()))
         }),
-        case("axum, by hand, typed headers", ask, numbers, |paths| {
+        case("axum, by hand, typed headers", ask, paths, |paths| {
             peers::by_hand(Arc::clone(&paths.0))
         }),
         case("axum, middleware::from_fn", ask, paths, |paths| {

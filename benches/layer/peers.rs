@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -62,10 +62,14 @@ async fn read_by_hand(
 async fn write_by_hand(
     State(table): State<Arc<Table>>,
     Path((partner, order)): Path<(String, String)>,
-    if_match: Option<TypedHeader<IfMatch>>,
+    headers: HeaderMap,
+    TypedHeader(sent): TypedHeader<IfMatch>,
     _: Bytes,
 ) -> Result<Response, StatusCode> {
-    let TypedHeader(sent) = if_match.ok_or(StatusCode::PRECONDITION_REQUIRED)?;
+    // The typed header takes one that is not there for an empty list.
+    if !headers.contains_key(IF_MATCH) {
+        return Err(StatusCode::PRECONDITION_REQUIRED);
+    }
     let tag = etag(current(&table, &partner, &order)?)?;
     if !sent.precondition_passes(&tag) {
         return Ok((StatusCode::PRECONDITION_FAILED, TypedHeader(tag)).into_response());
