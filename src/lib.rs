@@ -117,6 +117,8 @@
 //!   conflicts and tries again (`client`).
 //! - `tracing`, `metrics`: observers that log and count what became of each request; the guide
 //!   [`operations`](guide::operations) has their names.
+//! - `utoipa`, `aide`: what the layers answer, in an operation of those crates; as JSON it needs no
+//!   feature, see [`openapi`].
 //! - `testing`: the contracts of stores, as suites that any store can run.
 //!
 //! [RFC 9110, section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
@@ -141,6 +143,7 @@ pub mod key;
 pub mod merge;
 mod numbers;
 pub mod observe;
+pub mod openapi;
 pub mod policy;
 pub mod precondition;
 pub mod problem;

@@ -174,7 +174,7 @@ pub struct Policy {
     creates: PerMethod<bool>,
     pub(crate) missing_status: MissingStatus,
     pub(crate) conflict_status: ConflictStatus,
-    malformed: Malformed,
+    pub(crate) malformed: Malformed,
     pub(crate) busy: PerMethod<Busy>,
     pub(crate) busy_status: BusyStatus,
     pub(crate) reads: Reads,

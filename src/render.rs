@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, RETRY_AFTER};
 
+use crate::openapi::Writing;
 use crate::problem::{Problem, seconds, trace_id};
 
 type Change = Arc<dyn Fn(Problem) -> Problem + Send + Sync>;
@@ -46,6 +47,15 @@ impl Renderer {
         render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
     ) {
         self.render = Some(Arc::new(render));
+    }
+
+    /// How problems are written, for a description of them.
+    pub(crate) fn writing(&self) -> Writing<'_> {
+        Writing {
+            base: &self.base,
+            is_changed: self.change.is_some(),
+            is_rendered: self.render.is_some(),
+        }
     }
 
     /// The answer to a request with these header fields.

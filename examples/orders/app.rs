@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router};
 use tower_conditional::idempotency::{
     Fingerprint, IdempotencyLayer, IdempotencyPolicy, InDoubt, KeyUse,
 };
@@ -24,22 +24,39 @@ use crate::common::problems::{self, Failure};
 use crate::parts::Kind;
 use crate::transport::Milestone;
 use crate::versions::Versions;
-use crate::{orders, parts, revisions, transport};
+use crate::{openapi, orders, parts, revisions, transport};
+
+/// What stands around the handlers.
+pub(crate) struct Layers {
+    pub(crate) versioned: ConditionalLayer,
+    /// Milestones, where they are set.
+    pub(crate) once: ConditionalLayer,
+    /// Milestones, where they are revoked.
+    pub(crate) revocable: ConditionalLayer,
+    /// Around writes that need an idempotency key.
+    pub(crate) required: IdempotencyLayer,
+    pub(crate) optional: IdempotencyLayer,
+}
 
 pub(crate) fn app(database: Database, keys: Keys, token: Option<String>) -> Router {
     // Versions are compared by the handlers, in the transaction that writes: staff edit orders in
     // SQL, which no layer sees. This one is told the versions only to know what exists, because a
     // 404 comes before every other refusal.
     let versions = Versions(database.clone());
-    let versioned = ConditionalLayer::handler_with(versions.clone()).policy(policy());
     let once = policy().set_once("milestone-already-set");
-    let once = ConditionalLayer::handler_with(versions.clone()).policy(once);
     let revocable = policy().unset("milestone-not-set");
-    let revocable = ConditionalLayer::handler_with(versions).policy(revocable);
+    let layers = Layers {
+        versioned: ConditionalLayer::handler_with(versions.clone()).policy(policy()),
+        once: ConditionalLayer::handler_with(versions.clone()).policy(once),
+        revocable: ConditionalLayer::handler_with(versions).policy(revocable),
+        required: keyed(keys.clone(), KeyUse::Required),
+        optional: keyed(keys, KeyUse::Optional),
+    };
+    let openapi = Arc::new(openapi::document(&layers));
 
     let orders = Router::new()
         .route(&path(""), get(orders::list).post(orders::create))
-        .route_layer(keyed(keys.clone(), KeyUse::Required));
+        .route_layer(layers.required);
     let mut routes = Router::new()
         .route(
             &path("/{order}"),
@@ -47,13 +64,13 @@ pub(crate) fn app(database: Database, keys: Keys, token: Option<String>) -> Rout
                 .put(orders::put)
                 .patch(orders::patch)
                 .delete(orders::delete)
-                .route_layer(versioned.clone()),
+                .route_layer(layers.versioned.clone()),
         )
         .route(&path("/{order}/revisions"), get(revisions::list));
     for kind in [Kind::Invoices, Kind::Payments] {
         let all = get(parts::list).post(parts::create);
         let one = get(parts::read).patch(parts::patch).delete(parts::delete);
-        let one = one.route_layer(versioned.clone());
+        let one = one.route_layer(layers.versioned.clone());
         let name = kind.name();
         routes = routes
             .route(
@@ -79,8 +96,8 @@ pub(crate) fn app(database: Database, keys: Keys, token: Option<String>) -> Rout
         );
     for milestone in [Milestone::Delivery, Milestone::Pickup] {
         let set = get(transport::read).post(transport::set);
-        let set = set.route_layer(once.clone());
-        let revoke = post(transport::revoke).route_layer(revocable.clone());
+        let set = set.route_layer(layers.once.clone());
+        let revoke = post(transport::revoke).route_layer(layers.revocable.clone());
         let name = milestone.name();
         routes = routes
             .route(
@@ -97,9 +114,11 @@ pub(crate) fn app(database: Database, keys: Keys, token: Option<String>) -> Rout
     routes
         // Outside of the layer that compares versions: a retry still has the If-Match of the first
         // try, which the first try has made stale.
-        .route_layer(keyed(keys, KeyUse::Optional))
+        .route_layer(layers.optional)
         .merge(orders)
         .route_layer(from_fn(uuids))
+        // For clients of this service: with a TOKEN, it takes the token too.
+        .route("/openapi.json", get(async move || Json(openapi)))
         .method_not_allowed_fallback(problems::method_not_allowed)
         .fallback(problems::not_found)
         // Before anything else: strangers learn neither what exists nor which version it has.

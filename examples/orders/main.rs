@@ -19,6 +19,8 @@
 //!  "currentResource":{"total":13,"uuid":"<uuid>","version":2}}
 //! ```
 //!
+//! `GET /openapi.json` describes all of it; with a `TOKEN`, to who has it.
+//!
 //! | variable | meaning |
 //! |---|---|
 //! | `DATABASE_URL` | `sqlite://PATH` or `postgres://…`; in memory if not set |
@@ -32,6 +34,7 @@
 //! | `orders.rs` | orders: read, compare and write in one transaction |
 //! | `parts.rs` | invoices and payments, with versions of their own; documents, without |
 //! | `transport.rs` | milestones, which are set once |
+//! | `openapi.rs` | the description of all this, `GET /openapi.json` |
 //! | `revisions.rs` | the audit trail |
 //! | `versions.rs` | tells the layer what exists |
 //! | `write.rs`, `answer.rs` | a transaction that writes, and what comes of it |
@@ -41,6 +44,7 @@ mod answer;
 mod app;
 #[path = "../common/mod.rs"]
 mod common;
+mod openapi;
 mod orders;
 mod parts;
 mod revisions;

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 use tower_layer::Layer;
 
 use super::{Conditional, Reader};
 use crate::key::ResourceKey;
 use crate::observe::{self, Audience, Observer};
+use crate::openapi::{Description, Setup};
 use crate::policy::Policy;
 use crate::runtime::Runtime;
 use crate::store::{ClaimStore, VersionStore};
@@ -138,6 +140,19 @@ impl ConditionalLayer {
         self.with(|config| config.reader = Some(reader))
     }
 
+    /// What this layer adds to the description of an operation by `method`; see
+    /// [`openapi`](crate::openapi) for an example. None if each request has a policy of its own:
+    /// describe that.
+    #[must_use]
+    pub fn describe(&self, method: &Method) -> Option<Description> {
+        let setup = Setup {
+            claims: matches!(self.config.mode, Mode::Claim(_)),
+            handler_compares: matches!(self.config.mode, Mode::Handler(_)),
+            has_store: self.config.versions().is_some(),
+        };
+        Some(self.config.policy.always()?.describe_in(method, setup))
+    }
+
     /// Who hears of every request that this layer decided; see [`observe`](crate::observe).
     ///
     /// Defaults to nobody, which costs nothing.
@@ -198,6 +213,14 @@ pub(crate) enum PolicyOf<P> {
 }
 
 impl<P> PolicyOf<P> {
+    /// The one that all requests are under.
+    pub(crate) fn always(&self) -> Option<&P> {
+        match self {
+            Self::Always(policy) => Some(policy),
+            Self::Request(_) => None,
+        }
+    }
+
     pub(crate) fn of(&self, parts: &Parts) -> Option<Arc<P>> {
         match self {
             Self::Always(policy) => Some(Arc::clone(policy)),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 use tower_layer::Layer;
 
@@ -11,6 +12,7 @@ use super::service::Idempotency;
 use super::store::IdempotencyStore;
 use crate::conditional::{OfRequest, PolicyOf};
 use crate::observe::{Audience, Observer};
+use crate::openapi::Description;
 use crate::runtime::Runtime;
 
 /// A layer that answers a retry with the first answer.
@@ -87,6 +89,13 @@ impl IdempotencyLayer {
         policy: impl Fn(&Parts) -> Option<Arc<IdempotencyPolicy>> + Send + Sync + 'static,
     ) -> Self {
         self.with(|config| config.policy = PolicyOf::Request(Arc::new(policy)))
+    }
+
+    /// What this layer adds to the description of an operation by `method`; see
+    /// [`openapi`](crate::openapi). None if each request has a policy of its own: describe that.
+    #[must_use]
+    pub fn describe(&self, method: &Method) -> Option<Description> {
+        Some(self.config.policy.always()?.describe(method))
     }
 
     /// Who hears of every request with a key, and of those that were refused for want of one; see

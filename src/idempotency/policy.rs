@@ -89,7 +89,7 @@ type DoubtOf = Arc<dyn Fn(&Parts) -> InDoubt + Send + Sync>;
 #[must_use]
 pub struct IdempotencyPolicy {
     key_use: PerMethod<KeyUse>,
-    pub(super) source: KeySource,
+    pub(crate) source: KeySource,
     pub(super) on_duplicate: OnDuplicate,
     compare_requests: Option<bool>,
     fingerprint: Option<FingerprintOf>,
@@ -102,8 +102,8 @@ pub struct IdempotencyPolicy {
     pub(crate) ttl: Duration,
     pub(crate) lease: Duration,
     pub(super) store_timeout: Duration,
-    pub(super) replayed: HeaderName,
-    pub(super) renderer: Renderer,
+    pub(crate) replayed: HeaderName,
+    pub(crate) renderer: Renderer,
 }
 
 impl IdempotencyPolicy {
@@ -333,8 +333,14 @@ impl IdempotencyPolicy {
         self
     }
 
-    pub(super) fn key_use_of(&self, method: &Method) -> KeyUse {
+    pub(crate) fn key_use_of(&self, method: &Method) -> KeyUse {
         *self.key_use.of(method)
+    }
+
+    pub(crate) fn compares_requests(&self) -> bool {
+        self.compare_requests.unwrap_or_else(|| {
+            matches!(self.on_duplicate, OnDuplicate::Replay) && !self.source.is_content()
+        })
     }
 
     pub(super) fn fingerprint_of(
@@ -343,9 +349,7 @@ impl IdempotencyPolicy {
         content: &[u8],
         principal: &str,
     ) -> Fingerprint {
-        let compares = self.compare_requests.unwrap_or_else(|| {
-            matches!(self.on_duplicate, OnDuplicate::Replay) && !self.source.is_content()
-        });
+        let compares = self.compares_requests();
         match &self.fingerprint {
             _ if !compares => Fingerprint::of_nothing(),
             Some(fingerprint) => fingerprint(parts, content),

@@ -50,6 +50,14 @@ impl KeySource {
         Self(Source::Header(name))
     }
 
+    /// The field that it is in, if it is in one.
+    pub(crate) const fn header_name(&self) -> Option<&HeaderName> {
+        match &self.0 {
+            Source::Body { .. } => None,
+            Source::Header(name) => Some(name),
+        }
+    }
+
     /// A member of the JSON object in the body: a string of 1 to 255 bytes, or a number. Counts for
     /// its path: the same value sent elsewhere is another key. `null` is no key.
     pub fn json_member(name: impl Into<String>) -> Self {

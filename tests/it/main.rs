@@ -23,6 +23,7 @@ mod merge;
 mod observability;
 mod observer;
 mod one_winner;
+mod openapi;
 mod oracle;
 mod orders;
 mod overload;

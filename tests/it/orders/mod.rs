@@ -5,6 +5,7 @@ mod bodies;
 mod crashes;
 mod keys;
 mod lost_answers;
+mod openapi;
 mod parts;
 mod races;
 mod rows;
