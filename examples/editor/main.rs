@@ -23,6 +23,8 @@ mod answer;
 mod app;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../orders/openapi.rs"]
+mod openapi;
 #[path = "../orders/orders.rs"]
 mod orders;
 #[path = "../orders/parts.rs"]
