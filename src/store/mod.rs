@@ -415,16 +415,16 @@ impl Claim {
 
 /// What the holder of a claim did.
 ///
-/// A handler may insert one into its response's extensions; otherwise the layer goes by the
-/// status, see [`Policy::outcome`](crate::Policy::outcome).
+/// The layer goes by what the handler [reports](crate::report::Report), or else by the status of its
+/// answer; [`Policy::outcome`](crate::Policy::outcome) replaces the latter.
 ///
 /// ```
 /// use http::Response;
-/// use tower_conditional::store::Outcome;
+/// use tower_conditional::report::Report;
 ///
-/// // The new content is the old content: keep the version.
+/// // The new content is the old content: the claim is settled as `Outcome::Unchanged`.
 /// let mut response = Response::new("same as before");
-/// response.extensions_mut().insert(Outcome::Unchanged);
+/// response.extensions_mut().insert(Report::Unchanged);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
