@@ -1,7 +1,9 @@
-//! The same over real sockets, with hyper-util's client.
+//! The same over real sockets, with hyper-util's client and with reqwest.
 
+use axum::Router;
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::rt::TokioExecutor;
@@ -15,30 +17,56 @@ use crate::support::Server;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn editors_on_one_document_all_get_through() {
     for serve in [Notes::comparing, Notes::claiming] {
-        let notes = Notes::new();
-        let server = Server::start(serve(&notes)).await;
-        let uri: Uri = format!("http://{}/note", server.address).parse().unwrap();
         let hyper = Hyper::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let client = ClientLayer::new().requests(60).layer(hyper);
-        let mut editors = JoinSet::new();
-        for editor in 0..6 {
-            let (client, uri) = (client.clone(), uri.clone());
-            editors.spawn(async move {
-                let mut conflicts = 0;
-                for edit in 0..5 {
-                    let name = format!("{editor}-{edit}");
-                    let updated = client.update(uri.clone(), add(&name)).await.unwrap();
-                    conflicts += updated.conflicts();
-                }
-                conflicts
-            });
-        }
-        let conflicts: u32 = editors.join_all().await.into_iter().sum();
-        assert!(conflicts > 0, "they never met");
-        let edits = notes.edits();
-        assert_eq!(edits.len(), 30);
-        assert!(edits.values().all(|times| *times == 1), "{edits:?}");
+        all_get_through(serve, hyper).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn editors_all_get_through_with_reqwest_too() {
+    let reqwest = reqwest::Client::new();
+    // Its own tower service speaks of its own requests and answers; both convert.
+    let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
+        let reqwest = reqwest.clone();
+        async move {
+            let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
+            let answer = reqwest.oneshot(request).await?;
+            Ok::<_, reqwest::Error>(Response::from(answer))
+        }
+    });
+    all_get_through(Notes::comparing, service).await;
+}
+
+async fn all_get_through<S, R>(serve: fn(&Notes) -> Router, service: S)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    S::Future: Send,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let notes = Notes::new();
+    let server = Server::start(serve(&notes)).await;
+    let uri: Uri = format!("http://{}/note", server.address).parse().unwrap();
+    let client = ClientLayer::new().requests(60).layer(service);
+    let mut editors = JoinSet::new();
+    for editor in 0..6 {
+        let (client, uri) = (client.clone(), uri.clone());
+        editors.spawn(async move {
+            let mut conflicts = 0;
+            for edit in 0..5 {
+                let name = format!("{editor}-{edit}");
+                let updated = client.update(uri.clone(), add(&name)).await.unwrap();
+                conflicts += updated.conflicts();
+            }
+            conflicts
+        });
+    }
+    let conflicts: u32 = editors.join_all().await.into_iter().sum();
+    assert!(conflicts > 0, "they never met");
+    let edits = notes.edits();
+    assert_eq!(edits.len(), 30);
+    assert!(edits.values().all(|times| *times == 1), "{edits:?}");
 }
 
 #[tokio::test]
