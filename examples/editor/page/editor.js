@@ -141,7 +141,7 @@ class Pane {
     if (answer.status === 200) {
       this.#take(answer);
       this.#say("good", `Saved as version ${answer.json.version}.`);
-    } else if (answer.status === 409 && answer.json.currentResource !== undefined) {
+    } else if (answer.status === 409 && answer.json?.currentResource !== undefined) {
       // All that a merge needs is in this one answer.
       await this.#merge(answer.json.currentResource, answer.tag, to);
     } else {
@@ -220,7 +220,8 @@ document.querySelector("#panes").append(...panes.map((pane) => pane.element));
 
 /** Opens the order that the address names, so that another tab can open the same one. */
 async function open() {
-  const uuid = location.hash.slice(1);
+  // One segment, whatever the address says.
+  const uuid = encodeURIComponent(location.hash.slice(1));
   if (uuid === "") {
     await create();
     return;
