@@ -28,6 +28,9 @@
 //!   same: name each such representation with `Policy::variant`, or leave the path out of
 //!   `RESOURCES`. Codings are kept apart: a guarded request reaches the upstream without
 //!   `Accept-Encoding`; compress outside of the gateway.
+//! - **A resource has one path**, apart from how it is percent-encoded and a slash at its end. Paths
+//!   with `//`, segments of dots, `%2F` or `\` are refused, because many services take them for
+//!   another. One that ignores case, or cuts `;…` off, needs a key of its own in `resources.rs`.
 //! - **A path changes only through writes to it.** If nothing is known of the paths
 //!   (`RESOURCES` not set), a write also moves the path above it, so that `/notes` changes with
 //!   `/notes/5`, and `/orders/5` with `/orders/5/close`; for that, writes below one path happen one

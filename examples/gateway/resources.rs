@@ -100,18 +100,19 @@ impl Pattern {
     }
 }
 
-/// Refuses paths that many services take for another: with `//` and `/./` a writer would get around
-/// the claim on what they mean.
+/// Refuses paths that many services take for another: with `//`, `/./`, or a slash that is encoded or
+/// the wrong way round, a writer would get around the claim on what they mean.
 pub(crate) async fn unambiguous(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let key = ResourceKey::from_path(&parts);
     let mut segments = key.as_str().split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
-        if segment == "." || segment == ".." || segment.is_empty() && !is_last {
+        let is_two = segment.contains("%2F") || segment.contains('\\');
+        if segment == "." || segment == ".." || segment.is_empty() && !is_last || is_two {
             let status = StatusCode::BAD_REQUEST;
             return Failure::new(status, "ambiguous-path", "Ambiguous Path")
-                .detail("The path has an empty segment, or one of dots.")
+                .detail("The path has an empty segment, one of dots, or a slash within one.")
                 .into_response();
         }
     }

@@ -203,6 +203,10 @@ fn one_resource_has_one_name_however_it_is_spelled() {
         "/x/../notes/one",
         "/notes/%2E%2E/one",
         "//notes",
+        // Whoever decodes before they split has three segments of these.
+        "/notes%2fone",
+        "/notes/..%2Fnotes/one",
+        "/notes%5Cone",
     ] {
         ask(&gateway, &format!("PUT {path}"), &fields, "x").expect_problem(400, "ambiguous-path");
     }
