@@ -1,6 +1,7 @@
 //! What can be done to a JSON resource in one call.
 
 use std::error::Error;
+use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -25,7 +26,9 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// For services whose requests have a whole body in memory, `Full<Bytes>`. What has another body
 /// type is brought there by `tower::ServiceExt::map_request`.
 ///
-/// None of these touches what the handle that they are called on has read.
+/// None of these touches what the handle that they are called on has read. Their futures work on a
+/// clone of it: they can be spawned if the service can be sent to another thread, and need not be
+/// shared for that.
 impl<S, R> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,
@@ -40,8 +43,12 @@ where
     /// [`Unreachable`](ErrorKind::Unreachable), [`NotFound`](ErrorKind::NotFound),
     /// [`Refused`](ErrorKind::Refused), [`NoTag`](ErrorKind::NoTag),
     /// [`Unreadable`](ErrorKind::Unreadable).
-    pub async fn read(&self, uri: Uri) -> Result<Document, ClientError> {
-        self.session(uri).read().await
+    pub fn read(
+        &self,
+        uri: Uri,
+    ) -> impl Future<Output = Result<Document, ClientError>> + use<S, R> {
+        let mut session = self.session(uri);
+        async move { session.read().await }
     }
 
     /// Reads a JSON resource, changes it, writes it with the tag that it was read with, and begins
@@ -56,14 +63,16 @@ where
     ///
     /// Any [`ErrorKind`] but [`Unmerged`](ErrorKind::Unmerged). After
     /// [`InDoubt`](ErrorKind::InDoubt) it may have happened, once; after any other it has not.
-    pub async fn update<C>(&self, uri: Uri, mut change: C) -> Result<Updated, ClientError>
+    pub fn update<C>(
+        &self,
+        uri: Uri,
+        mut change: C,
+    ) -> impl Future<Output = Result<Updated, ClientError>> + use<S, R, C>
     where
         C: FnMut(&Value) -> Change,
     {
         let editor = Editor::new(self.session(uri));
-        editor
-            .edit(None, |current| Ok(change(&current.value)))
-            .await
+        editor.edit(None, move |current| Ok(change(&current.value)))
     }
 
     /// Writes `mine`, an edit of what was read as `base`, by `PUT`. If somebody else was faster,
@@ -77,8 +86,12 @@ where
     /// As [`update`](Self::update); and [`Unmerged`](ErrorKind::Unmerged), with
     /// [the places](ClientError::conflicts), if both edits have changed the same thing in different
     /// ways.
-    pub async fn save(&self, base: &Document, mine: &Value) -> Result<Updated, ClientError> {
-        self.save_with(base, mine, three_way).await
+    pub fn save<'a>(
+        &self,
+        base: &'a Document,
+        mine: &'a Value,
+    ) -> impl Future<Output = Result<Updated, ClientError>> + use<'a, S, R> {
+        self.save_with(base, mine, three_way)
     }
 
     /// The same with a merge of your own: it gets base, current and mine, and says what to write,
@@ -114,17 +127,17 @@ where
     /// # Errors
     ///
     /// As [`save`](Self::save).
-    pub async fn save_with<M>(
+    pub fn save_with<'a, M>(
         &self,
-        base: &Document,
-        mine: &Value,
+        base: &'a Document,
+        mine: &'a Value,
         mut merge: M,
-    ) -> Result<Updated, ClientError>
+    ) -> impl Future<Output = Result<Updated, ClientError>> + use<'a, S, R, M>
     where
         M: FnMut(&Value, &Value, &Value) -> Merged,
     {
         let editor = Editor::new(self.session(base.uri.clone()));
-        let plan = |current: &Document| {
+        let plan = move |current: &Document| {
             if current.tag == base.tag {
                 return Ok(Change::Replace(mine.clone()));
             }
@@ -135,7 +148,7 @@ where
             let unmerged = ClientError::new(ErrorKind::Unmerged);
             Err(unmerged.with(|facts| facts.conflicts = merged.conflicts))
         };
-        editor.edit(Some(base.clone()), plan).await
+        editor.edit(Some(base.clone()), plan)
     }
 
     /// Creates a resource by `POST`, with an `Idempotency-Key`. Gives the server's answer.
@@ -148,20 +161,26 @@ where
     ///
     /// [`InDoubt`](ErrorKind::InDoubt), [`Busy`](ErrorKind::Busy), [`Refused`](ErrorKind::Refused),
     /// [`NotFound`](ErrorKind::NotFound).
-    pub async fn create(&self, uri: Uri, value: &Value) -> Result<Response<Bytes>, ClientError> {
+    pub fn create(
+        &self,
+        uri: Uri,
+        value: &Value,
+    ) -> impl Future<Output = Result<Response<Bytes>, ClientError>> + use<S, R> {
         let mut session = self.session(uri);
         let attempt = Attempt::new(Content::post(value), None);
-        let (verdict, answer) = session.deliver(&attempt).await?;
-        match verdict {
-            // Something was created, and nobody can say where.
-            Verdict::Applied if answer.status().is_client_error() => {
-                Err(session.end(ErrorKind::InDoubt, &answer))
+        async move {
+            let (verdict, answer) = session.deliver(&attempt).await?;
+            match verdict {
+                // Something was created, and nobody can say where.
+                Verdict::Applied if answer.status().is_client_error() => {
+                    Err(session.end(ErrorKind::InDoubt, &answer))
+                }
+                Verdict::Applied => Ok(answer.into_response()),
+                Verdict::Unknown => Err(session.give_up()),
+                Verdict::NotFound => Err(session.end(ErrorKind::NotFound, &answer)),
+                // There was no condition that could be stale or missing.
+                _ => Err(session.end(ErrorKind::Refused, &answer)),
             }
-            Verdict::Applied => Ok(answer.into_response()),
-            Verdict::Unknown => Err(session.give_up()),
-            Verdict::NotFound => Err(session.end(ErrorKind::NotFound, &answer)),
-            // There was no condition that could be stale or missing.
-            _ => Err(session.end(ErrorKind::Refused, &answer)),
         }
     }
 

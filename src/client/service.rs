@@ -45,7 +45,8 @@ impl<S> Client<S> {
     }
 
     /// The same, with a header field that [`read`](Self::read), [`update`](Self::update) and their
-    /// like send with each request: `Authorization`, for instance.
+    /// like send with each request: `Authorization`, for instance. One of another name that says who
+    /// asks belongs to the [principal fields](super::ClientLayer::principal_fields) too.
     ///
     /// ```
     /// use http::{HeaderValue, header::AUTHORIZATION};
