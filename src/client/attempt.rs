@@ -47,6 +47,6 @@ impl Attempt {
 pub(super) struct Doubt {
     /// What it was based on. As long as this is current, it has not happened.
     pub(super) tag: Option<EntityTag>,
-    /// A refusal under its key would prove that it has not, where keys are honoured.
+    /// A conflict under its key would prove that it has not, where keys are honoured.
     pub(super) provable: bool,
 }

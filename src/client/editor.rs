@@ -72,7 +72,7 @@ where
             current = match verdict {
                 Verdict::Applied => return Ok(self.applied(answer)),
                 Verdict::Conflict { certain } => {
-                    let next = self.after_conflict(&current, &answer).await?;
+                    let next = self.after_conflict(&current, certain, &answer).await?;
                     self.look_for_a_loop(&current.tag, &next.tag, certain, &answer)?;
                     next
                 }
@@ -96,18 +96,21 @@ where
 
     /// What there is after a refusal.
     ///
-    /// The first time at once, and out of the refusal if it shows that. From the second time on
-    /// after a pause, and then what was shown before it is old.
+    /// The first time at once, and out of the refusal if it shows that; what one for another reason
+    /// shows may be another resource. From the second time on after a pause, and then what was shown
+    /// before it is old.
     async fn after_conflict(
         &mut self,
         current: &Document,
+        certain: bool,
         answer: &Answer,
     ) -> Result<Document, ClientError> {
         self.session.remember(ErrorKind::Stale, answer);
         self.conflicts += 1;
         if self.conflicts > 1 {
             self.session.rest(answer.retry_after()).await?;
-        } else if !self.session.client.settings.fresh_reads
+        } else if certain
+            && !self.session.client.settings.fresh_reads
             && let Some(shown) = Document::shown(&self.session.uri, &current.tag, answer)
         {
             return Ok(shown);

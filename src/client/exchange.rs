@@ -18,6 +18,7 @@ use super::layer::Settings;
 use super::seen::Seen;
 use crate::decision::Access;
 use crate::entity_tag::EntityTag;
+use crate::precondition::Preconditions;
 
 /// In the extensions of an answer that was 304, and is 200 with the kept copy instead.
 ///
@@ -138,8 +139,13 @@ impl Exchange {
                     // About another copy than ours. The next request goes without.
                     None => copies.remove(key),
                 },
-                // The caller has a copy of its own, and it is this one.
-                (StatusCode::NOT_MODIFIED, None) => learn(seen, key, tag),
+                // The caller has copies of its own. One that it has named is current: that is read.
+                // `*` names none, and a date cannot tell two changes in one second apart.
+                (StatusCode::NOT_MODIFIED, None) => {
+                    if let Some(tag) = tag.filter(|tag| names(&fields, tag)) {
+                        seen.set(key, tag);
+                    }
+                }
                 (StatusCode::OK, _) => {
                     learn(seen, key, tag);
                     match KeptCopy::begin(&fields, &parts) {
@@ -176,6 +182,15 @@ fn learn(seen: &Seen, key: SeenBy, tag: Option<EntityTag>) {
         Some(tag) => seen.set(key, tag),
         None => seen.forget(key),
     }
+}
+
+/// Is `tag` in the `If-None-Match` of a request?
+fn names(request: &HeaderMap, tag: &EntityTag) -> bool {
+    let field = Preconditions::from_headers(request).if_none_match();
+    field.is_some_and(|field| {
+        let mut named = field.tags().map_while(Result::ok);
+        named.any(|named| named.weak_eq(tag.borrow()))
+    })
 }
 
 fn has_conditions(headers: &HeaderMap) -> bool {

@@ -92,8 +92,9 @@ impl ClientLayer {
     ///
     /// Defaults to no: then a write that is refused after an earlier try got no answer is
     /// [in doubt](super::ErrorKind::InDoubt), unless what is there already says what it should, and
-    /// a `POST` without an answer is not sent again. With this, a refusal proves that no try has
-    /// happened.
+    /// a `POST` without an answer is not sent again. With this, a conflict proves that no try has
+    /// happened. Another refusal, 403 for instance, never does: it may come from a layer in front of
+    /// the one that knows the key.
     pub fn keys_honoured(self) -> Self {
         self.with(|settings| settings.keys_honoured = true)
     }

@@ -76,8 +76,9 @@
 //! | one that has conditions or a `Range` of its own | nothing |
 //!
 //! A tag counts as read when it comes with a representation: with a `GET`, with a write that says
-//! all of the new state (`PUT`) or was based on a tag; not with `HEAD`, and not with a refusal,
-//! whose reader may not have merged. [Handles](Client) remember for themselves what they have read.
+//! all of the new state (`PUT`) or was based on a tag, or with a 304 if the caller's own
+//! `If-None-Match` names it; not with `HEAD`, and not with a refusal, whose reader may not have
+//! merged. [Handles](Client) remember for themselves what they have read.
 //!
 //! Copies are kept of 200 answers with an `ETag`, whole, without `no-store`, for the same
 //! principal, the same fields that `Vary` names, and the same `Accept`, `Accept-Encoding` and
@@ -117,7 +118,7 @@
 //! used up only once. But then a refusal may come from its own first try, and starting again on top
 //! of that would make the change twice. So:
 //!
-//! - Where [keys are honoured](ClientLayer::keys_honoured), a refusal proves that it has not
+//! - Where [keys are honoured](ClientLayer::keys_honoured), a conflict proves that it has not
 //!   happened, and the client starts again.
 //! - Elsewhere, if what is there already says what the change says, that is
 //!   [success](Outcome::Found). If not, it ends as [`InDoubt`](ErrorKind::InDoubt).

@@ -221,7 +221,9 @@ where
                         return Ok((Verdict::Unknown, answer));
                     }
                     refusal => {
-                        if honoured {
+                        // Another refusal may come from somebody in front of those who know the
+                        // key: rights that have run out since, for instance.
+                        if honoured && matches!(refusal, Verdict::Conflict { .. }) {
                             self.doubt.take_if(|doubt| doubt.provable);
                         }
                         return Ok((refusal, answer));

@@ -1,11 +1,17 @@
 //! `update`, `read` and `create`, one answer of the server after the other.
 
+use std::cell::Cell;
 use std::error::Error;
+use std::io;
+use std::marker::PhantomData;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
 use serde_json::{Value, json};
-use tower::Layer;
+use tower::{Layer, Service};
 use tower_conditional::client::{Change, ClientError, ErrorKind, Outcome, Updated};
 
 use super::script::{Script, Turn, answer, client_of, note, problem, quick, resource};
@@ -99,6 +105,13 @@ async fn a_refusal_that_does_not_show_all_is_followed_by_a_read() {
             r#"{"currentResource":{"count":3}}"#,
         ),
         problem(409, "order-closed", "", ""),
+        // Shown for another reason: it may be another resource, the one that is in the way.
+        problem(
+            409,
+            "name-taken",
+            "\"3\"",
+            r#","currentResource":{"count":3}"#,
+        ),
     ];
     for refusal in refusals {
         let (updated, script) = update([
@@ -419,4 +432,47 @@ async fn a_creation_that_is_refused_says_how() {
             .unwrap_err();
         assert_eq!((error.kind(), error.requests()), (kind, 1), "{error}");
     }
+}
+
+/// A service that can be sent to another thread and not shared, as `tower::util::BoxCloneService` is.
+#[derive(Clone)]
+struct Unshared(Script, PhantomData<Cell<()>>);
+
+impl Service<Request<Full<Bytes>>> for Unshared {
+    type Response = Response<Full<Bytes>>;
+    type Error = io::Error;
+    type Future = <Script as Service<Request<Full<Bytes>>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        self.0.call(request)
+    }
+}
+
+#[tokio::test]
+async fn calls_can_be_spawned_and_outlive_their_handle() {
+    let script = Script::new([
+        resource("\"1\"", r#"{"count":1}"#),
+        answer(204, &[], ""),
+        answer(201, &[], ""),
+    ]);
+    let client = quick().layer(Unshared(script.clone(), PhantomData));
+    let update = client.update(note(), count);
+    let create = client.create(note(), &json!(1));
+    drop(client);
+    tokio::spawn(update).await.unwrap().unwrap();
+    tokio::spawn(create).await.unwrap().unwrap();
+    assert_eq!(script.methods(), "GET PATCH POST");
+
+    let script = Script::new([resource("\"1\"", "1"), answer(204, &[], "")]);
+    let client = quick().layer(Unshared(script.clone(), PhantomData));
+    let saved = tokio::spawn(async move {
+        let base = client.read(note()).await?;
+        client.save(&base, &json!(2)).await
+    });
+    saved.await.unwrap().unwrap();
+    assert_eq!(script.methods(), "GET PUT");
 }

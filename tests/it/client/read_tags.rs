@@ -39,6 +39,7 @@ async fn a_write_says_what_it_is_based_on() {
     let own: &[(&str, &str)] = &[("if-match", "\"1\"")];
     let star: &[(&str, &str)] = &[("if-match", "*")];
     let none: &[(&str, &str)] = &[("if-none-match", "\"1\"")];
+    let unchanged = |tag| answer(304, &[("etag", tag)], "");
     let rows: Vec<(Vec<(&str, &[(&str, &str)], Turn)>, Option<&str>)> = vec![
         (vec![], None),
         (vec![get("\"1\"")], Some("\"1\"")),
@@ -57,6 +58,36 @@ async fn a_write_says_what_it_is_based_on() {
                 ("GET", none, answer(304, &[("etag", "\"1\"")], "")),
             ],
             Some("\"1\""),
+        ),
+        // A 304 says which of the caller's own copies is current, and none of any other.
+        (
+            vec![(
+                "GET",
+                &[("if-none-match", "\"1\", W/\"2\"")],
+                unchanged("\"2\""),
+            )],
+            Some("\"2\""),
+        ),
+        (
+            vec![get("\"1\""), ("GET", none, unchanged("\"2\""))],
+            Some("\"1\""),
+        ),
+        (
+            vec![get("\"1\""), ("GET", none, answer(304, &[], ""))],
+            Some("\"1\""),
+        ),
+        (
+            vec![("GET", &[("if-none-match", "*")], unchanged("\"2\""))],
+            None,
+        ),
+        // A date cannot tell two changes in one second apart.
+        (
+            vec![(
+                "GET",
+                &[("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                unchanged("\"2\""),
+            )],
+            None,
         ),
         // What was not read is no base.
         (
