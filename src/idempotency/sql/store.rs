@@ -265,13 +265,13 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
             Ok(begun)
         };
         let begun = self.link.bounded(begun).await;
-        let mut rows = self.link.checked(&mut connection, begun)?;
+        let mut rows = Link::checked(&mut connection, begun)?;
         if let (true, Some(look)) = (rows.is_empty(), &self.texts.look) {
             drop(connection);
             connection = self.link.connection().await?;
             let looked = DB::look(&mut connection, self.link.text(look), begin);
             let looked = self.link.bounded(looked).await;
-            rows = self.link.checked(&mut connection, looked)?;
+            rows = Link::checked(&mut connection, looked)?;
         }
         let row = rows.pop().map(Row::try_from).transpose();
         row.map_err(|error| Failure::Unknown(error.into()))
@@ -293,7 +293,7 @@ impl<DB: Engine> SqlIdempotencyStore<DB> {
                 Ok(settled)
             };
             let settled = self.link.bounded(settled).await;
-            self.link.checked(&mut connection, settled)
+            Link::checked(&mut connection, settled)
         };
         let lost = match persist(step).await {
             Ok(Some(_)) => return Ok(Settlement::Done),

@@ -2,6 +2,7 @@
 //! says what a failure means.
 
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,30 +71,28 @@ impl<DB: Dialect> Link<DB> {
             Ok(numbers)
         };
         let numbers = self.bounded(numbers).await;
-        self.checked(&mut connection, numbers)
+        Self::checked(&mut connection, numbers)
     }
 
     /// Several statements, with a transaction of their own.
     pub(crate) async fn script(&self, text: &str) -> Result<(), Failure> {
         let mut connection = self.connection().await?;
-        let done = self
-            .bounded(DB::script(&mut connection, text))
-            .await
-            .map(drop);
-        if done.is_err() {
-            // The transaction may still be open.
-            connection.close_on_drop();
-        }
-        self.checked(&mut connection, done)
+        connection.is_amid = true;
+        let done = self.bounded(DB::script(&mut connection, text)).await;
+        connection.is_amid = done.is_err();
+        Self::checked(&mut connection, done.map(drop))
     }
 
     /// To send one statement over.
-    pub(crate) async fn connection(&self) -> Result<PoolConnection<DB>, Failure> {
+    pub(crate) async fn connection(&self) -> Result<Lent<DB>, Failure> {
         let acquired = timeout(self.limit, self.pool.acquire()).await;
         let connection = acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let connection = connection.map_err(Failure::NotApplied)?;
         self.trips.fetch_add(1, Ordering::Relaxed);
-        Ok(connection)
+        Ok(Lent {
+            connection,
+            is_amid: false,
+        })
     }
 
     /// A statement as it is sent: prepared under a name that lasts as long as the connection, unless
@@ -106,17 +105,19 @@ impl<DB: Dialect> Link<DB> {
     }
 
     /// Before a statement, if it is to be in a transaction.
-    pub(crate) async fn begin(&self, connection: &mut DB::Connection) -> Result<(), sqlx::Error> {
+    pub(crate) async fn begin(&self, connection: &mut Lent<DB>) -> Result<(), sqlx::Error> {
         if self.in_transactions {
+            connection.is_amid = true;
             DB::script(connection, "BEGIN").await?;
         }
         Ok(())
     }
 
     /// After it.
-    pub(crate) async fn commit(&self, connection: &mut DB::Connection) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(&self, connection: &mut Lent<DB>) -> Result<(), sqlx::Error> {
         if self.in_transactions {
             DB::script(connection, "COMMIT").await?;
+            connection.is_amid = false;
         }
         Ok(())
     }
@@ -134,20 +135,44 @@ impl<DB: Dialect> Link<DB> {
 
     /// A connection on which something went wrong half way must not serve anybody else.
     pub(crate) fn checked<T>(
-        &self,
-        connection: &mut PoolConnection<DB>,
+        connection: &mut Lent<DB>,
         answer: Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let half_way = match &answer {
-            Ok(_) => false,
-            Err(Failure::Unknown(_)) => true,
-            // Its transaction is open.
-            Err(_) => self.in_transactions,
-        };
-        if half_way {
-            connection.close_on_drop();
+        if let Err(Failure::Unknown(_)) = &answer {
+            connection.is_amid = true;
         }
         answer
+    }
+}
+
+/// A connection of the application's pool, which gets it back only if nothing is half done on it:
+/// whoever comes next would be in the middle of our transaction, and what they write would never be
+/// committed. Nobody may wait for the end: then it is dropped at any moment.
+pub(crate) struct Lent<DB: Dialect> {
+    connection: PoolConnection<DB>,
+    /// Is something under way on it?
+    is_amid: bool,
+}
+
+impl<DB: Dialect> Deref for Lent<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        &self.connection
+    }
+}
+
+impl<DB: Dialect> DerefMut for Lent<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
+}
+
+impl<DB: Dialect> Drop for Lent<DB> {
+    fn drop(&mut self) {
+        if self.is_amid {
+            self.connection.close_on_drop();
+        }
     }
 }
 

@@ -191,7 +191,7 @@ impl<DB: Engine> SqlStore<DB> {
             Ok(rows)
         };
         let rows = self.link.bounded(rows).await;
-        let mut rows = self.link.checked(&mut connection, rows)?;
+        let mut rows = Link::checked(&mut connection, rows)?;
         let row = rows.pop().map(Row::try_from).transpose();
         row.map_err(|error| Failure::Unknown(error.into()))
     }

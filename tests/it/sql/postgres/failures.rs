@@ -32,6 +32,23 @@ pub(in crate::sql) async fn terminate_stuck(admin: &PgPool, table: &TableName, e
     }
 }
 
+/// Until a statement on `table` waits for a lock.
+async fn until_stuck(admin: &PgPool, table: &TableName) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND query LIKE $1 AND wait_event_type = 'Lock'";
+    loop {
+        let stuck: i64 = sqlx::query_scalar(waiting)
+            .bind(format!("%{table}%"))
+            .fetch_one(admin)
+            .await
+            .expect("the server is there");
+        if stuck > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// From now on commits wait for a replica that never comes; those that are `local` do not.
 pub(in crate::sql) async fn let_commits_wait(server: &Server, admin: &PgPool) {
     for statement in [
@@ -177,6 +194,40 @@ async fn a_statement_that_takes_too_long_is_unknown() {
         matches!(claimed, Claimed::Granted(_) | Claimed::Busy { .. }),
         "{claimed:?}"
     );
+}
+
+/// The pool is the application's: what it writes next must not end up in a transaction of ours.
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_leaves_no_transaction_to_the_application() {
+    let Some(server) = shared() else { return };
+    let (store, admin, table) = store_on(server).await;
+    let order = key("/orders/1");
+    write(&store, &order, Outcome::Written).await;
+    let name = table.to_string().replace('"', "");
+    let create = format!("CREATE TABLE {name}_of_the_application (id int)");
+    admin.execute(&*create).await.expect("it is SQL");
+    let only = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(server.options());
+    let store = PostgresStore::attach(only.clone(), &table).await;
+    let store = store.expect("it is there").behind_pooler();
+
+    let lock = lock_row(&admin, &table).await;
+    let claim = tokio::spawn(store.claim(&order, &Condition::Unconditional, AT_ONCE));
+    until_stuck(&admin, &table).await;
+    claim.abort();
+    let aborted = claim.await.expect_err("nobody waits for it");
+    assert!(aborted.is_cancelled());
+    lock.rollback().await.expect("the server is there");
+
+    let insert = format!("INSERT INTO {name}_of_the_application VALUES (1)");
+    only.execute(&*insert).await.expect("it is written");
+    let count = format!("SELECT count(*) FROM {name}_of_the_application");
+    let rows: i64 = sqlx::query_scalar(&count)
+        .fetch_one(&admin)
+        .await
+        .expect("the server is there");
+    assert_eq!(rows, 1, "what was acknowledged is not committed");
 }
 
 #[tokio::test]
