@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 use tower_conditional::idempotency::Content;
 
 use super::Property;
-use super::json::same;
+use super::json::same_to_the_last_digit;
 
 pub(super) const PROPERTY: Property = Property {
     name: "content",
@@ -46,7 +46,7 @@ fn holds(input: &[u8]) -> &'static str {
         return "no object";
     };
     let other = serde_json::from_slice(other).expect("it has a digest");
-    let same = same(&Value::Object(object), &other);
+    let same = same_to_the_last_digit(&Value::Object(object), &other);
     assert_eq!(digest == other_digest, same);
     if same { "the same" } else { "different" }
 }
@@ -88,13 +88,16 @@ fn spell_text(text: &str, into: &mut String) {
     into.push('"');
 }
 
-/// An integer with a fraction of nothing, if no double has to round it; a double with an exponent.
+/// With an exponent, unless that would turn an integer into a double that has to round it.
 fn spell_number(number: &Number, into: &mut String) {
     const EXACT: u64 = 1 << 53;
-    let spelled = match number.as_f64() {
-        Some(double) if number.is_f64() => format!("{double:e}"),
-        Some(double) if double.abs() < EXACT as f64 => format!("{number}.0"),
-        _ => number.to_string(),
-    };
-    into.push_str(&spelled);
+    let text = number.to_string();
+    let integer = number.as_i64().map(i64::unsigned_abs).or(number.as_u64());
+    if text.contains(['e', 'E']) {
+        into.push_str(&text.replace('e', "E"));
+    } else if integer.is_some_and(|integer| integer < EXACT) || text.contains('.') {
+        into.push_str(&format!("{text}e+0"));
+    } else {
+        into.push_str(&text);
+    }
 }
