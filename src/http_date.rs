@@ -44,6 +44,10 @@ impl HttpDate {
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+        // `httpdate` trims whatever Unicode calls white space.
+        if text.trim() != text {
+            return None;
+        }
         let time = httpdate::parse_http_date(text).ok();
         Self::from_system_time(time.or_else(|| rfc850_in_this_century(text, SystemTime::now()))?)
     }
@@ -120,6 +124,8 @@ mod tests {
             "Sun, 06 Nov 1994 25:00:00 GMT",
             "Mon, 18 Oct 2010 16:56:23 GMT, Sun, 06 Nov 1994 08:49:38 GMT",
             "Sun, 06 Nov 1994 08:49:37 GMT; length=13774",
+            "\rSun, 06 Nov 1994 08:49:37 GMT",
+            "\u{A0}Sun, 06 Nov 1994 08:49:37 GMT",
         ] {
             assert_eq!(HttpDate::parse(text.as_bytes()), None, "{text}");
         }
