@@ -45,7 +45,8 @@ where
 const SECTIONS: usize = 8;
 
 fn queued(line: &'static str, waiters: usize, runtime: Runtime) -> Figure {
-    let store = MemoryStore::with_runtime(runtime);
+    // As many as come find a place.
+    let store = MemoryStore::with_runtime(runtime).with_queue_limits(waiters, 64 * waiters);
     let y = each(waiters, || {
         let store = store.clone();
         async move {
