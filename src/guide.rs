@@ -76,8 +76,8 @@ mod limits {
 
     fn bytes(bytes: usize) -> String {
         match bytes {
-            _ if bytes % (1024 * 1024) == 0 => format!("{} MiB", bytes / 1024 / 1024),
-            _ if bytes % 1024 == 0 => format!("{} KiB", bytes / 1024),
+            _ if bytes.is_multiple_of(1024 * 1024) => format!("{} MiB", bytes / 1024 / 1024),
+            _ if bytes.is_multiple_of(1024) => format!("{} KiB", bytes / 1024),
             _ => format!("{bytes} bytes"),
         }
     }
