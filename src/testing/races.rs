@@ -27,14 +27,26 @@ const GRANTS: usize = 100;
 const DUELS: usize = 20_000;
 const DUEL_TIME: Duration = Duration::from_secs(1);
 
+/// Hammered so often at the most: on a machine that is busy elsewhere, the threads may not meet in
+/// the first round.
+const MOST_HAMMERINGS: usize = 20;
+
 pub(super) async fn claim_is_atomic(bench: Bench) -> Verdict {
-    hammer_it(bench.clone()).await?;
-    duel(bench).await
+    for round in 0..MOST_HAMMERINGS {
+        if hammer_it(bench.clone(), round).await? > 0 {
+            return duel(bench).await;
+        }
+    }
+    Err(format!(
+        "no thread was ever outrun by another in {MOST_HAMMERINGS} rounds: they never met, and \
+         nothing is proven"
+    ))
 }
 
-/// Finds stores with an await between the test and the claim.
-async fn hammer_it(bench: Bench) -> Verdict {
-    let key = bench.key("hammered");
+/// Finds stores with an await between the test and the claim. How often was a thread outrun by
+/// another?
+async fn hammer_it(bench: Bench, round: usize) -> Verdict<usize> {
+    let key = bench.key(format!("hammered {round}"));
     bench.handle(0).write(&key, Outcome::Written).await?;
     let arena = Arc::new(Arena {
         bench,
@@ -60,13 +72,7 @@ async fn hammer_it(bench: Bench) -> Verdict {
         !bases.is_empty(),
         "nobody was granted a claim on what is current"
     );
-    ensure!(
-        outrun > 0,
-        "{} claims were granted, and no thread was ever outrun by another: they never met, and \
-         nothing is proven",
-        bases.len()
-    );
-    Ok(())
+    Ok(outrun)
 }
 
 struct Arena {
