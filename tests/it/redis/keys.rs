@@ -70,7 +70,8 @@ async fn of_many_first_uses_at_once_one_starts() {
         return;
     };
     let mut raced = 0;
-    for round in 0..20 {
+    // As many rounds as it takes: the machine may be busy elsewhere.
+    for round in 0..300 {
         let meeting = Arc::new(Barrier::new(RACERS));
         let under_way = Arc::new(AtomicUsize::new(0));
         let racers: Vec<_> = (0..RACERS)
@@ -96,8 +97,11 @@ async fn of_many_first_uses_at_once_one_starts() {
         }
         assert_eq!(starts, 1);
         raced += usize::from(most > RACERS / 2);
+        if raced == 10 {
+            return;
+        }
     }
-    assert!(raced > 10, "they mostly came one after the other");
+    panic!("{raced} races in 300 rounds: they came one after the other");
 }
 
 #[tokio::test]

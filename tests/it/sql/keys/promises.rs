@@ -154,24 +154,24 @@ pub(crate) async fn what_is_done_stays_done_and_may_be_refreshed<DB: Engine>(sto
 }
 
 pub(crate) async fn of_many_first_uses_at_once_one_starts<DB: Engine>(store: &Store<DB>) {
-    const ROUNDS: usize = 25;
     let mut raced = 0;
-    for round in 0..ROUNDS {
+    for round in 0..MOST_ROUNDS {
         let (starts, together) = race(store, &key(format!("race {round}")), LONG).await;
         assert_eq!(starts, 1, "of many first uses at once");
         raced += usize::from(together > RACERS / 2);
+        if raced == RACES {
+            return;
+        }
     }
-    // Not in every round: the machine may be busy elsewhere.
-    assert!(raced > ROUNDS / 2, "they mostly came one after the other");
+    panic!("{raced} races in {MOST_ROUNDS} rounds: they came one after the other");
 }
 
 pub(crate) async fn of_many_that_take_over_one_starts<DB: Engine>(store: &Store<DB>) {
-    const ROUNDS: usize = 10;
     let mut raced = 0;
     for (round, ending) in [Ending::InDoubt, Ending::Done(answer("x"))]
         .into_iter()
         .cycle()
-        .take(ROUNDS)
+        .take(MOST_ROUNDS)
         .enumerate()
     {
         let key = key(format!("take over {round}"));
@@ -184,11 +184,19 @@ pub(crate) async fn of_many_that_take_over_one_starts<DB: Engine>(store: &Store<
         let (starts, together) = race(store, &key, instead_of(token)).await;
         assert_eq!(starts, 1, "of many take-overs at once");
         raced += usize::from(together > RACERS / 2);
+        if raced == RACES {
+            return;
+        }
     }
-    assert!(raced > ROUNDS / 2, "they mostly came one after the other");
+    panic!("{raced} races in {MOST_ROUNDS} rounds: they came one after the other");
 }
 
 const RACERS: usize = 8;
+
+/// Rounds in which most of the racers are under way at once: so many are run as it takes, since the
+/// machine may be busy elsewhere.
+const RACES: usize = 10;
+const MOST_ROUNDS: usize = 300;
 
 /// How many of all racers start, and how many of them were under way at once.
 async fn race<DB: Engine>(
@@ -268,7 +276,9 @@ pub(crate) async fn a_lease_that_ends_leaves_doubt<DB: Engine>(store: &Store<DB>
         matches!(begun, Begun::InDoubt { token } if token == attempt.token()),
         "{begun:?}"
     );
-    assert!(began.elapsed() >= options.lease);
+    // SQLite's clock counts whole milliseconds: a lease can be that much shorter than it says.
+    let clock = Duration::from_millis(2);
+    assert!(began.elapsed() + clock >= options.lease);
 }
 
 pub(crate) async fn a_late_answer_ends_the_doubt_and_every_take_over_of_it<DB: Engine>(
